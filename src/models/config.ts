@@ -99,10 +99,13 @@ function checkMambaConfig(config: MambaConfig): void {
   for (const key of sizes) {
     const value = config[key];
     if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ConfigError(`model configuration: ${key} must be a positive integer; got ${value}; correct the configuration`, {
-        key,
-        value,
-      });
+      throw new ConfigError(
+        `model configuration: ${key} must be a positive integer; got ${value}; correct the configuration`,
+        {
+          key,
+          value,
+        },
+      );
     }
   }
   if (config.paddedVocabSize < config.vocabSize) {

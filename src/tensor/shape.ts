@@ -76,10 +76,13 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], targe
 export function resolveAxis(where: string, axis: number, rank: number): number {
   const resolved = axis < 0 ? axis + rank : axis;
   if (!Number.isInteger(axis) || resolved < 0 || resolved >= rank) {
-    throw new ShapeError(`${where}: axis must be in -${rank} to ${rank - 1}; got ${axis}; the tensor has ${rank} axes`, {
-      axis,
-      rank,
-    });
+    throw new ShapeError(
+      `${where}: axis must be in -${rank} to ${rank - 1}; got ${axis}; the tensor has ${rank} axes`,
+      {
+        axis,
+        rank,
+      },
+    );
   }
   return resolved;
 }

@@ -26,7 +26,7 @@ let nextId = 1;
 
 /** An n-dimensional array on a device. Arithmetic is in `mamba.ts/ops`, as free functions. */
 export class Tensor {
-  readonly [tensorBrand] = true;
+  readonly [tensorBrand]: true = true;
   /** Identifies the value: an alias made for saving has the id of its original. */
   readonly id: number;
   readonly shape: Shape;
@@ -123,6 +123,13 @@ export class Tensor {
     return new Tensor(storage.retain(), this.dtype, this, this.layout, this.id);
   }
 
+  /** An alias that the innermost scope owns. */
+  adopted(): Tensor {
+    const made = this.alias();
+    adopt(made);
+    return made;
+  }
+
   /** Gives the memory back as soon as no view of it is left. Idempotent. */
   dispose(): void {
     const storage = this.#storage;
@@ -197,7 +204,7 @@ export function tensor(data: TypedArray | Nested, shape: Shape | undefined, opti
   const backend = backendOf(options.device);
   const dtype = options.dtype ?? defaultDtype(data, options.device);
   const own = shape ?? nestedShape(data);
-  const flat = ArrayBuffer.isView(data) ? data : Float64Array.from([data].flat(64) as number[]);
+  const flat = ArrayBuffer.isView(data) ? data : Float64Array.from(flatten(data));
   if (flat.length !== sizeOf(own)) {
     throw new ShapeError(
       `tensor: data must have ${sizeOf(own)} elements for shape ${formatShape(own)}; got ${flat.length}; pass a fitting shape`,
@@ -214,6 +221,10 @@ export function tensor(data: TypedArray | Nested, shape: Shape | undefined, opti
   const bits = toBits(flat, dtype);
   backend.write(made.storage.memory, 0, new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
   return made;
+}
+
+function flatten(data: Nested): number[] {
+  return typeof data === "number" ? [data] : data.flatMap(flatten);
 }
 
 function toBits(data: TypedArray, dtype: DType): TypedArray {

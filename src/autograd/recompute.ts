@@ -1,0 +1,40 @@
+import { scope } from "../tensor/scope.ts";
+import { backendOf, type Tensor } from "../tensor/tensor.ts";
+import { addGradient, recomputeNode, Tape } from "./tape.ts";
+import { recorded } from "./value-and-grad.ts";
+
+/**
+ * Runs a part of a model so that only its inputs are saved for backward; its inside is run again there.
+ *
+ * Trades one more forward pass of `f` for the memory of everything it would have saved (activation
+ * checkpointing). Without a recorder it just calls `f`.
+ *
+ * @param f - synchronous and repeatable: the same inputs give the same outputs; random ops must take their
+ *   counters from outside. Parameters may be captured; activations must come through `inputs`
+ * @param inputs - the activations that `f` depends on
+ * @returns what `f` returns
+ */
+export function recompute(f: (...inputs: Tensor[]) => Tensor[], inputs: readonly Tensor[]): Tensor[] {
+  const backend = backendOf(inputs[0]!.device);
+  const outer = backend.recorder;
+  if (!(outer instanceof Tape)) return f(...inputs);
+  const outputs = recorded(backend, undefined, () => scope(() => f(...inputs)));
+  const tracked = outer.tracked;
+  const node = recomputeNode(inputs, outputs, (values, outputGradients, into) => {
+    scope(() => {
+      const inner = new Tape(tracked);
+      try {
+        const again = recorded(backend, inner, () => f(...values));
+        again.forEach((output, i) => {
+          const gradient = outputGradients[i];
+          if (gradient) addGradient(into, output.id, gradient);
+        });
+        inner.backward(into);
+      } finally {
+        inner.release();
+      }
+    });
+  });
+  outer.push(node, outputs);
+  return outputs;
+}

@@ -1,0 +1,50 @@
+import type { Device, DeviceName } from "../tensor/device.ts";
+import { DeviceError } from "../tensor/errors.ts";
+
+/** How a strict content security policy or a bundler is served. */
+export interface WasmOptions {
+  /** Compiled kernels, where compiling from bytes is forbidden. */
+  module?: WebAssembly.Module;
+  /** Where to fetch the kernels from instead of the copy inside the package. */
+  url?: string | URL;
+  /** Where to load the worker script from instead of a blob. */
+  workerUrl?: string | URL;
+}
+
+/** Options of {@link openDevice}. */
+export interface DeviceOptions {
+  /** Threads of the wasm device; default: the machine's, at most 16. 0 runs everything on the caller's thread. */
+  threads?: number;
+  /** In Node, whether the caller's thread works too while it waits; default true. Never in browsers. */
+  callerTakesPart?: boolean;
+  /** Whether relaxed SIMD (fused multiply-add) may be used where the engine has it; default true. */
+  relaxedSimd?: boolean;
+  wasm?: WasmOptions;
+}
+
+/**
+ * Opens a device.
+ *
+ * @param name - `wasm`, `reference` (float64, slow: the oracle), or `auto` for the fastest there is
+ * @param options - see {@link DeviceOptions}
+ * @throws DeviceError if this machine does not offer it
+ */
+export async function openDevice(name: DeviceName | "auto" = "auto", options: DeviceOptions = {}): Promise<Device> {
+  if (name === "reference") {
+    const [{ ReferenceBackend }, { referenceKernels }] = await Promise.all([
+      import("../backends/reference/index.ts"),
+      import("./kernels/reference.ts"),
+    ]);
+    return new ReferenceBackend(referenceKernels);
+  }
+  if (name === "wasm" || name === "auto") {
+    const [{ openWasm }, { wasmKernels }] = await Promise.all([
+      import("../backends/wasm/index.ts"),
+      import("./kernels/wasm.ts"),
+    ]);
+    return openWasm(options, wasmKernels);
+  }
+  throw new DeviceError(`openDevice: name must be "wasm", "reference" or "auto"; got "${name}"; use one of them`, {
+    name,
+  });
+}
