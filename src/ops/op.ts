@@ -1,6 +1,7 @@
 import type { Backend, KernelCall, Params } from "../tensor/device.ts";
 import { type DType, isFloat } from "../tensor/dtype.ts";
 import { DeviceError, DtypeError, invariant, ShapeError } from "../tensor/errors.ts";
+import { scope } from "../tensor/scope.ts";
 import { formatShape, type Shape } from "../tensor/shape.ts";
 import { allocateTensor, backendOf, type Tensor, type View, viewTensor } from "../tensor/tensor.ts";
 import { type Argument, checkInputs, outputShape, parseSignature, type Signature, takesAnyShape } from "./signature.ts";
@@ -66,7 +67,7 @@ export function defineOp(specification: OpSpecification): Op {
 
 /** A kernel that is made of other ops on a backend that has no faster one. */
 export interface Composed {
-  readonly composed: (inputs: Tensors, params: Params) => Readonly<Record<string, Tensor>>;
+  readonly composed: (inputs: Tensors, params: Params) => Record<string, Tensor>;
 }
 
 /** Marks a table entry as composed of other ops. */
@@ -98,7 +99,7 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
 
   const kernel = backend.kernels[op.name];
   invariant(kernel !== undefined, `no kernel for ${op.name} on ${backend.name}`);
-  if (isComposed(kernel)) return kernel.composed(inputs, params);
+  if (isComposed(kernel)) return applyComposed(op, backend, kernel, { inputs, params, axes: sizes.named });
 
   const given = op.shapes?.(inputs, params);
   const outputs: Record<string, Tensor> = {};
@@ -112,6 +113,26 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
   backend.launch(kernel, call);
   for (const name of op.mutates ?? []) inputs[name]!.storage.version++;
   backend.recorder?.record(op, call);
+  return outputs;
+}
+
+function applyComposed(
+  op: Op,
+  backend: Backend,
+  { composed: compose }: Composed,
+  call: Pick<KernelCall, "inputs" | "params" | "axes">,
+): Record<string, Tensor> {
+  const { recorder } = backend;
+  // without a gradient rule of its own the op is differentiated through its parts
+  if (!recorder || !op.gradient) return compose(call.inputs, call.params);
+  backend.recorder = undefined;
+  let outputs: Record<string, Tensor>;
+  try {
+    outputs = scope(() => compose(call.inputs, call.params));
+  } finally {
+    backend.recorder = recorder;
+  }
+  recorder.record(op, { ...call, op: op.name, outputs });
   return outputs;
 }
 
