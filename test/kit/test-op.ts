@@ -82,7 +82,7 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
       const drawn = drawInputs(op, given, number);
       let oracle: Evaluation;
       beforeAll(async () => {
-        oracle = await evaluate(op, await sharedDevice("reference"), given, drawn, execute, differentiable);
+        oracle = await evaluate(await sharedDevice("reference"), given, drawn, execute, differentiable);
       });
       if (differentiable) {
         it(`has the gradient that central differences give: ${title}`, async () => {
@@ -91,7 +91,7 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
       }
       for (const name of fastBackends) {
         it(`is the same on ${name} as in float64: ${title}`, async () => {
-          const actual = await evaluate(op, await sharedDevice(name), given, drawn, execute, differentiable);
+          const actual = await evaluate(await sharedDevice(name), given, drawn, execute, differentiable);
           expectClose(actual.outputs, oracle.outputs, given.tolerance ?? 1e-5, "output");
           expectClose(actual.gradients, oracle.gradients, given.tolerance ?? 1e-5, "gradient");
         });
@@ -148,7 +148,6 @@ function upload(device: Device, drawn: Drawn): Record<string, Tensor> {
 }
 
 async function evaluate(
-  op: Op,
   device: Device,
   given: OpCase,
   drawn: Drawn,
