@@ -43,10 +43,13 @@ describe("valueAndGrad", () => {
     const x = f64([1, 2, 3]);
     const before = device.memory().buffers;
     expect(() =>
-      valueAndGrad(({ x }) => {
-        exp(x);
-        throw new Error("stop");
-      }, { x }),
+      valueAndGrad(
+        ({ x }) => {
+          exp(x);
+          throw new Error("stop");
+        },
+        { x },
+      ),
     ).toThrow("stop");
     expect(device.memory().buffers).toBe(before);
     expect(device.memory().used).toBeGreaterThan(0);
@@ -57,13 +60,18 @@ describe("valueAndGrad", () => {
     const promised = (async () => x) as unknown as () => Tensor;
     expect(() => valueAndGrad(promised, { x })).toThrow(/must be synchronous/);
     expect(() => valueAndGrad(({ x }) => exp(x), { x })).toThrow(/one element; got \[2\]/);
-    expect(() => valueAndGrad(({ x }) => valueAndGrad(() => sum(x), { x }).value, { x })).toThrow(/must not run inside/);
+    expect(() => valueAndGrad(({ x }) => valueAndGrad(() => sum(x), { x }).value, { x })).toThrow(
+      /must not run inside/,
+    );
     expect(() =>
-      valueAndGrad(({ x }) => {
-        const y = sum(sin(x));
-        writeTensor(x, Float64Array.of(5, 6));
-        return y;
-      }, { x }),
+      valueAndGrad(
+        ({ x }) => {
+          const y = sum(sin(x));
+          writeTensor(x, Float64Array.of(5, 6));
+          return y;
+        },
+        { x },
+      ),
     ).toThrow(/backward of sin: x must be as it was/);
   });
 });
@@ -90,11 +98,14 @@ describe("recompute", () => {
     const held = (part: (h: Tensor) => Tensor): number => {
       let bytes = 0;
       const before = device.memory().used;
-      const result = valueAndGrad(() => {
-        const y = scope(() => part(mul(x, x)));
-        bytes = device.memory().used - before;
-        return sum(y);
-      }, { x, w });
+      const result = valueAndGrad(
+        () => {
+          const y = scope(() => part(mul(x, x)));
+          bytes = device.memory().used - before;
+          return sum(y);
+        },
+        { x, w },
+      );
       result.value.dispose();
       for (const gradient of Object.values(result.gradients)) gradient.dispose();
       return bytes;

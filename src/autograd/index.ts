@@ -4,5 +4,6 @@
  *
  * @module
  */
+export type { Parameters } from "../tensor/parameters.ts";
 export { recompute } from "./recompute.ts";
-export { type Objective, type Parameters, type ValueAndGrad, valueAndGrad } from "./value-and-grad.ts";
+export { type Objective, type ValueAndGrad, valueAndGrad } from "./value-and-grad.ts";

@@ -1,12 +1,10 @@
 import type { Backend } from "../tensor/device.ts";
 import { DtypeError, MambaError, ShapeError } from "../tensor/errors.ts";
+import type { Parameters } from "../tensor/parameters.ts";
 import { assertSynchronous, scope, tensorsIn } from "../tensor/scope.ts";
 import { formatShape } from "../tensor/shape.ts";
 import { backendOf, Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import { type GradientMap, Tape } from "./tape.ts";
-
-/** Tensors in nested records; flattened names are checkpoint names. */
-export type Parameters = { readonly [name: string]: Tensor | Parameters };
 
 /** What the function of {@link valueAndGrad} may return. */
 export type Objective<Aux> = Tensor | { readonly value: Tensor; readonly aux: Aux };

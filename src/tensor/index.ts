@@ -18,6 +18,8 @@ export {
   type TypedArray,
 } from "./dtype.ts";
 export * from "./errors.ts";
+export { flattenParameters, nestParameters, type Parameters } from "./parameters.ts";
+export { philox4x32, Random } from "./random.ts";
 export { scope } from "./scope.ts";
 export { broadcastShapes, denseStrides, formatShape, isDense, type Shape, sizeOf } from "./shape.ts";
 export { type Layout, Tensor, type TensorOptions, tensor, type View, writeTensor, zeros } from "./tensor.ts";

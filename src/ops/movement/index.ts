@@ -4,6 +4,7 @@ import { apply } from "../op.ts";
 import {
   checkReshape,
   concatAll,
+  copyOp,
   dense,
   permuteOp,
   reshapeOp,
@@ -19,6 +20,11 @@ import {
  */
 export function contiguous(x: Tensor): Tensor {
   return dense(x);
+}
+
+/** A dense copy that shares no memory with `x`. */
+export function copy(x: Tensor): Tensor {
+  return apply(copyOp, { x })["y"]!;
 }
 
 /**

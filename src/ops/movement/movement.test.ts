@@ -9,7 +9,9 @@ testOp(reshapeOp, { cases: [{ shapes: { x: [3, 4] }, params: { shape: [2, 6] } }
 testOp(permuteOp, { cases: [{ shapes: { x: [2, 3, 4] }, params: { order: [2, 0, 1] } }] });
 testOp(sliceOp, { cases: [{ shapes: { x: [3, 5, 2] }, params: { axis: 1, start: 1, end: 4 } }] });
 testOp(splitOp, { cases: [{ shapes: { x: [3, 7] }, params: { axis: 1, sizes: [2, 4, 1] } }] });
-testOp(splitOp, { cases: [{ shapes: { x: [3, 7] }, params: { axis: 1, sizes: [2, 4, 1] }, ignore: ["parts", "part2"] }] });
+testOp(splitOp, {
+  cases: [{ shapes: { x: [3, 7] }, params: { axis: 1, sizes: [2, 4, 1] }, ignore: ["parts", "part2"] }],
+});
 testOp(concatOp, {
   cases: [{ shapes: { part0: [2, 3, 2], part1: [2, 1, 2], part2: [2, 4, 2] }, params: { axis: 1 } }],
 });
@@ -30,8 +32,14 @@ describe("movement", () => {
   it("says which shapes do not fit", async () => {
     const device = await sharedDevice("reference");
     const x = tensor([0, 1, 2, 3, 4, 5], [2, 3], { device });
-    expect(() => reshape(x, [4])).toThrowErrorMatchingInlineSnapshot(`[ShapeError: reshape: the new shape must have 6 elements; got [4]; the tensor has shape [2 3]]`);
-    expect(() => concat([x, slice(x, { axis: 0, end: 1 })], 1)).toThrowErrorMatchingInlineSnapshot(`[ShapeError: concat: tensors must agree on all axes but 1; got [2 3] and [1 3]; slice or reshape them]`);
-    expect(() => transpose(x, [0, 5])).toThrowErrorMatchingInlineSnapshot(`[ShapeError: transpose: axis must be in -2 to 1; got 5; the tensor has 2 axes]`);
+    expect(() => reshape(x, [4])).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: reshape: the new shape must have 6 elements; got [4]; the tensor has shape [2 3]]`,
+    );
+    expect(() => concat([x, slice(x, { axis: 0, end: 1 })], 1)).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: concat: tensors must agree on all axes but 1; got [2 3] and [1 3]; slice or reshape them]`,
+    );
+    expect(() => transpose(x, [0, 5])).toThrowErrorMatchingInlineSnapshot(
+      `[ShapeError: transpose: axis must be in -2 to 1; got 5; the tensor has 2 axes]`,
+    );
   });
 });

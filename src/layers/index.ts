@@ -1,0 +1,18 @@
+/**
+ * Layers: parameters and the ops that use them. A layer is a value with `parameters` and a pure `forward`;
+ * it knows nothing of files or training.
+ *
+ * @module
+ */
+export { Embedding } from "./embedding.ts";
+export type { InitialiseOptions } from "./initialisers.ts";
+export { Linear, type LinearParameters } from "./linear.ts";
+export {
+  MambaMixer,
+  type MambaMixerConfig,
+  type MambaMixerOptions,
+  type MambaMixerParameters,
+  type MambaMixerState,
+} from "./mamba-mixer.ts";
+export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mixer-initialise.ts";
+export { Norm, type NormKind, type NormParameters } from "./norm.ts";

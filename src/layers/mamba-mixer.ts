@@ -1,0 +1,144 @@
+import { causalConv } from "../ops/causal-conv/index.ts";
+import { exp, neg } from "../ops/elementwise/index.ts";
+import { linear } from "../ops/linear/index.ts";
+import { split } from "../ops/movement/index.ts";
+import { rmsNorm } from "../ops/rms-norm/index.ts";
+import { selectiveScan } from "../ops/selective-scan/index.ts";
+import { scope } from "../tensor/scope.ts";
+import { backendOf, type Tensor } from "../tensor/tensor.ts";
+import type { LinearParameters } from "./linear.ts";
+
+/** Sizes and choices of a Mamba-1 mixer. */
+export interface MambaMixerConfig {
+  readonly dModel: number;
+  readonly dInner: number;
+  readonly dState: number;
+  readonly dConv: number;
+  readonly dtRank: number;
+  readonly bias: boolean;
+  readonly convBias: boolean;
+  /** Epsilon of FalconMamba's weightless RMS norms on delta, B and C; 0 leaves them out. */
+  readonly mixerNormEpsilon: number;
+}
+
+/** Parameters of a Mamba-1 mixer; names as in checkpoints, in camel case. */
+export type MambaMixerParameters = {
+  /** [2 dInner, dModel]: the rows of x, then those of the gate z. */
+  readonly inProj: LinearParameters;
+  /** weight [dInner dConv], newest sample last; bias [dInner]. */
+  readonly conv: { readonly weight: Tensor; readonly bias?: Tensor };
+  /** [dtRank + 2 dState, dInner]: rows of delta, B, C. */
+  readonly xProj: { readonly weight: Tensor };
+  /** weight [dInner dtRank]; bias [dInner] is added inside the softplus. */
+  readonly dtProj: { readonly weight: Tensor; readonly bias: Tensor };
+  /** [dInner dState]: A = -exp(A_log). */
+  readonly A_log: Tensor;
+  /** [dInner] skip. */
+  readonly D: Tensor;
+  /** [dModel dInner] */
+  readonly outProj: LinearParameters;
+};
+
+/** What a mixer carries from one token to the next. */
+export interface MambaMixerState {
+  /** [batch dConv-1 dInner] last inputs of the convolution, newest last. */
+  readonly conv: Tensor;
+  /** [batch dInner dState] state of the recurrence, always float32 on fast devices. */
+  readonly ssm: Tensor;
+}
+
+/** Options of {@link MambaMixer.forward}. */
+export interface MambaMixerOptions {
+  readonly state?: MambaMixerState;
+  /** int32 [batch length], non-decreasing; -1 is padding. */
+  readonly segmentIds?: Tensor;
+  /** Run over time from the end. */
+  readonly reverse?: boolean;
+}
+
+/**
+ * The Mamba-1 block without its norm: gated selective state-space model with a short convolution.
+ *
+ *     [u z] = inProj x;  u = SiLU(conv u);  [d B C] = xProj u;  delta = softplus(dtProj d + bias)
+ *     h[t] = exp(delta[t] A) h[t-1] + delta[t] B[t] u[t];  y[t] = C[t] . h[t] + D u[t]
+ *     out = outProj (y SiLU(z))
+ *
+ * @see Gu & Dao 2023, section 3.4 and algorithm 2
+ */
+export class MambaMixer {
+  readonly config: MambaMixerConfig;
+  readonly parameters: MambaMixerParameters;
+  #decay: { A: Tensor; version: number } | undefined;
+
+  constructor(config: MambaMixerConfig, parameters: MambaMixerParameters) {
+    this.config = config;
+    this.parameters = parameters;
+  }
+
+  /**
+   * Runs over any number of tokens on any state.
+   *
+   * @param x - [batch length dModel]
+   * @returns y [batch length dModel] and the state after the last token
+   * @throws ShapeError if shapes do not fit the configuration
+   */
+  forward(x: Tensor, options: MambaMixerOptions = {}): { y: Tensor; state: MambaMixerState } {
+    const { inProj, conv, dtProj, D, outProj } = this.parameters;
+    const { dInner } = this.config;
+    const { state, segmentIds, reverse } = options;
+    const A = this.decay();
+    return scope(() => {
+      const [input, z] = split(linear(x, inProj.weight, inProj.bias), [dInner, dInner]) as [Tensor, Tensor];
+      const convolved = causalConv(input, conv.weight, {
+        bias: conv.bias,
+        activation: "silu",
+        initialState: state?.conv,
+        segmentIds,
+        reverse,
+      });
+      const u = convolved.y;
+      const { delta, B, C } = this.#selection(u);
+      const scanned = selectiveScan(u, delta, A, B, C, {
+        D,
+        z,
+        deltaBias: dtProj.bias,
+        deltaSoftplus: true,
+        initialState: state?.ssm,
+        segmentIds,
+        reverse,
+      });
+      const y = linear(scanned.y, outProj.weight, outProj.bias);
+      return { y, state: { conv: convolved.finalState, ssm: scanned.finalState } };
+    });
+  }
+
+  #selection(u: Tensor): { delta: Tensor; B: Tensor; C: Tensor } {
+    const { dtRank, dState, mixerNormEpsilon } = this.config;
+    const { xProj, dtProj } = this.parameters;
+    const parts = split(linear(u, xProj.weight), [dtRank, dState, dState]);
+    const [step, B, C] = (
+      mixerNormEpsilon > 0 ? parts.map((part) => rmsNorm(part, undefined, { epsilon: mixerNormEpsilon }).y) : parts
+    ) as [Tensor, Tensor, Tensor];
+    return { delta: linear(step, dtProj.weight), B, C };
+  }
+
+  /** A = -exp(A_log) [dInner dState]; kept between calls while A_log stays as it is and nothing is recorded. */
+  decay(): Tensor {
+    const { A_log } = this.parameters;
+    const { version } = A_log.storage;
+    if (backendOf(A_log.device).recorder) return neg(exp(A_log));
+    if (this.#decay?.version !== version) {
+      this.#decay?.A.dispose();
+      const made = scope(() => neg(exp(A_log)));
+      this.#decay = { A: made.alias(), version };
+      made.dispose();
+    }
+    return this.#decay!.A;
+  }
+
+  /** Frees what is kept between calls; parameters belong to whoever made them. */
+  dispose(): void {
+    this.#decay?.A.dispose();
+    this.#decay = undefined;
+  }
+}

@@ -1,0 +1,11 @@
+/**
+ * Models: configurations, presets, recurrent states, and what ties layers into a language model.
+ *
+ * @module
+ */
+export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
+export type { ForwardOptions, LanguageModel, RecurrentState } from "./language-model.ts";
+export { MambaLM } from "./mamba-lm.ts";
+export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
+export { type MambaPreset, mambaParameterCount, mambaPreset } from "./presets.ts";
+export { MambaState } from "./state.ts";

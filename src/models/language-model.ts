@@ -1,0 +1,46 @@
+import type { Parameters } from "../tensor/parameters.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** A recurrent state as a value: of constant size, independent of the model object. */
+export interface RecurrentState extends Disposable {
+  readonly position: number;
+  readonly batch: number;
+  readonly byteLength: number;
+  readonly disposed: boolean;
+  /** All tensors in a fixed order. */
+  tensors(): Tensor[];
+  clone(): RecurrentState;
+  dispose(): void;
+}
+
+/** Options of {@link LanguageModel.forward}. */
+export interface ForwardOptions<State extends RecurrentState> {
+  /** What earlier tokens left; default: nothing seen yet. Stays valid unless consumed. */
+  readonly state?: State;
+  /** Reuse the state's buffers and dispose its handle. */
+  readonly consume?: boolean;
+  /** int32 [batch length], non-decreasing; -1 is padding and changes nothing. */
+  readonly segmentIds?: Tensor;
+  /** Logits of all positions, of the last one, or none; default `last`. */
+  readonly logits?: "all" | "last" | "none";
+}
+
+/** What every causal language model offers, whatever it is made of. */
+export interface LanguageModel<State extends RecurrentState = RecurrentState> {
+  readonly parameters: Parameters;
+  readonly vocabSize: number;
+  /**
+   * @param ids - int32 [batch length]
+   * @returns logits [batch length vocab], or [batch 1 vocab] for the last position; the state after the last id
+   */
+  forward(ids: Tensor, options?: ForwardOptions<State>): { logits: Tensor | undefined; state: State };
+  /** Losses [batch length] of predicting `targets`, without holding all logits. */
+  losses(
+    ids: Tensor,
+    targets: Tensor,
+    options?: ForwardOptions<State>,
+  ): { losses: Tensor; valid: Tensor; state: State };
+  /** A state that has seen nothing. */
+  initialState(batch: number): State;
+  dispose(): void;
+}
