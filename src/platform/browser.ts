@@ -1,0 +1,10 @@
+/**
+ * What the package needs from its host, for browsers. `node.ts` exports the same names; import either as
+ * `#platform`. Each concern has a file of its own in `node/` and `browser/`.
+ *
+ * @module
+ */
+export { openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
+export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
+export { checkFileName, checkRange } from "./files.ts";
+export { openUrlFolder, openUrlSource, type UrlOptions } from "./url-source.ts";
