@@ -159,8 +159,9 @@ function commonBackend(op: Op, inputs: Tensors): Backend {
     if (!input) continue;
     first ??= [name, input];
     if (input.device === first[1].device) continue;
+    const other = input.device.name === first[1].device.name ? `another ${input.device.name}` : input.device.name;
     throw new DeviceError(
-      `${op.name}: all inputs must live on one device; ${first[0]} is on ${first[1].device.name} but ${name} on ${input.device.name}; move one with toDevice()`,
+      `${op.name}: all inputs must live on one device; ${first[0]} is on ${first[1].device.name} but ${name} on ${other}; move one with toDevice()`,
       { op: op.name, argument: name, expected: first[1].device.name, actual: input.device.name },
     );
   }
@@ -195,7 +196,9 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
 }
 
 function wrongDtype(op: Op, argument: Argument, input: Tensor, expected: string): DtypeError {
-  const hint = isFloat(input.dtype) ? `cast it with cast(${argument.name}, "float32")` : "pass another tensor";
+  const hint = isFloat(input.dtype)
+    ? `cast it with cast(${argument.name}, "${expected.split(" ")[0]}")`
+    : "pass another tensor";
   return new DtypeError(`${op.name}: ${argument.name} must be ${expected}; got ${input.dtype}; ${hint}`, {
     op: op.name,
     argument: argument.name,

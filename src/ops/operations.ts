@@ -1,7 +1,18 @@
 import { binaryOperations, unaryBackwardOperations, unaryOperations } from "./elementwise/operations.ts";
+import { embeddingBackwardOp, embeddingOp } from "./embedding/operations.ts";
+import { layerNormBackwardOp, layerNormOp } from "./layer-norm/operations.ts";
+import {
+  linearInputGradientOp,
+  linearOp,
+  linearWeightGradientOp,
+  packWeightOp,
+  unpackWeightOp,
+} from "./linear/operations.ts";
+import { matmulOp } from "./matmul/operations.ts";
 import { concatOp, copyOp, placeSliceOp } from "./movement/operations.ts";
 import type { Op } from "./op.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
+import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
 export const operations = {
@@ -14,6 +25,18 @@ export const operations = {
   reduceSum: reduceSumOp,
   reduceMax: reduceMaxOp,
   reduceMaxBackward: reduceMaxBackwardOp,
+  matmul: matmulOp,
+  linear: linearOp,
+  linearInputGradient: linearInputGradientOp,
+  linearWeightGradient: linearWeightGradientOp,
+  packWeight: packWeightOp,
+  unpackWeight: unpackWeightOp,
+  embedding: embeddingOp,
+  embeddingBackward: embeddingBackwardOp,
+  rmsNorm: rmsNormOp,
+  rmsNormBackward: rmsNormBackwardOp,
+  layerNorm: layerNormOp,
+  layerNormBackward: layerNormBackwardOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

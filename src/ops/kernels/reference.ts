@@ -1,13 +1,23 @@
 import type { ReferenceKernel } from "../../backends/reference/index.ts";
 import { elementwiseReference } from "../elementwise/reference.ts";
+import { embeddingReference } from "../embedding/reference.ts";
+import { layerNormReference } from "../layer-norm/reference.ts";
+import { linearReference } from "../linear/reference.ts";
+import { matmulReference } from "../matmul/reference.ts";
 import { movementReference } from "../movement/reference.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
 import { reduceReference } from "../reduce/reference.ts";
+import { rmsNormReference } from "../rms-norm/reference.ts";
 
 /** Every op on the reference backend. */
 export const referenceKernels = {
   ...elementwiseReference,
   ...movementReference,
   ...reduceReference,
+  ...matmulReference,
+  ...linearReference,
+  ...embeddingReference,
+  ...rmsNormReference,
+  ...layerNormReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;
