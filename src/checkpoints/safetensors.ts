@@ -59,8 +59,9 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
     const facts = { headerLength, byteLength };
     throw damaged(name, `its header must fit the file of ${byteLength} bytes`, `it claims ${headerLength}`, facts);
   }
-  const text = decodeUtf8(`${name} header`, await source.read(8, 8 + headerLength));
-  if (!text.startsWith("{")) throw damaged(name, "its header must begin with {", `got ${excerpt(text[0])}`, {});
+  const bytes = await source.read(8, 8 + headerLength);
+  if (bytes[0] !== 0x7b) throw damaged(name, "its header must begin with {", `got byte ${bytes[0]}`, {});
+  const text = decodeUtf8(`${name} header`, bytes);
   const header = parseJson(`${name} header`, text) as Record<string, unknown>;
   const repeated = repeatedKeys(text);
   if (repeated.length) throw damaged(name, "names must differ", `repeated: ${excerpt(repeated)}`, { repeated });

@@ -83,17 +83,18 @@ const highestRank = 8;
  * @throws CheckpointError unless it is a list of at most 8 sizes whose product is a safe integer
  */
 export function checkShape(where: string, shape: unknown): { shape: number[]; count: number } {
-  const sizes: unknown[] | undefined = Array.isArray(shape) ? shape : undefined;
-  if (!sizes?.every((size): size is number => Number.isSafeInteger(size) && (size as number) >= 0)) {
-    throw new CheckpointError(`${where}: shape must be a list of sizes; got ${excerpt(shape)}; the file is damaged`, {
-      shape: excerpt(shape),
-    });
-  }
+  const sizes: readonly unknown[] = Array.isArray(shape) ? shape : [undefined];
+  // the rank first: a long list that many tensors of a hostile file share must not be walked for each of them
   if (sizes.length > highestRank) {
     throw new CheckpointError(
       `${where}: a tensor must have at most ${highestRank} axes; got ${sizes.length}; the file is damaged`,
       { rank: sizes.length },
     );
+  }
+  if (!sizes.every((size): size is number => Number.isSafeInteger(size) && (size as number) >= 0)) {
+    throw new CheckpointError(`${where}: shape must be a list of sizes; got ${excerpt(shape)}; the file is damaged`, {
+      shape: excerpt(shape),
+    });
   }
   // zeros first: [huge huge 0] is an empty tensor, not an overflow
   const count = sizes.includes(0) ? 0 : sizes.reduce((product, size) => product * size, 1);
@@ -103,11 +104,18 @@ export function checkShape(where: string, shape: unknown): { shape: number[]; co
       { shape: sizes },
     );
   }
-  return { shape: sizes, count };
+  return { shape: [...sizes], count };
 }
 
-/** A short rendering of a value from a file, for messages. */
+/** A short rendering of a value from a file, for messages. Looks one level deep: files may nest or repeat without end. */
 export function excerpt(value: unknown): string {
-  const text = typeof value === "bigint" ? `${value}` : (JSON.stringify(value) ?? String(value));
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  if (!Array.isArray(value)) return leaf(value, "{...}");
+  const shown = value.slice(0, 8).map((item) => leaf(item, "..."));
+  return `[${shown.join(",")}${value.length > shown.length ? ",..." : ""}]`;
+}
+
+function leaf(value: unknown, nested: string): string {
+  if (typeof value === "object" && value !== null) return nested;
+  if (typeof value !== "string") return String(value);
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value);
 }
