@@ -42,5 +42,9 @@ export interface LanguageModel<State extends RecurrentState = RecurrentState> {
   ): { losses: Tensor; valid: Tensor; state: State };
   /** A state that has seen nothing. */
   initialState(batch: number): State;
+  /** Shapes of a state's tensors in order, for one row. */
+  stateShapes(): readonly { readonly name: string; readonly shape: readonly number[] }[];
+  /** A state from tensors in the order of {@link stateShapes}; it takes them over. */
+  stateFrom(tensors: readonly Tensor[], position: number): State;
   dispose(): void;
 }

@@ -90,6 +90,22 @@ export class MambaLM implements LanguageModel<MambaState> {
     return new MambaState(layers, 0);
   }
 
+  stateShapes(): { name: string; shape: number[] }[] {
+    const { nLayer, dInner, dState, dConv } = this.config;
+    return Array.from({ length: nLayer }, (_, i) => [
+      { name: `layers.${i}.conv`, shape: [1, dConv - 1, dInner] },
+      { name: `layers.${i}.ssm`, shape: [1, dInner, dState] },
+    ]).flat();
+  }
+
+  stateFrom(tensors: readonly Tensor[], position: number): MambaState {
+    const layers = Array.from({ length: this.config.nLayer }, (_, i) => ({
+      conv: tensors[2 * i]!,
+      ssm: tensors[2 * i + 1]!,
+    }));
+    return new MambaState(layers, position);
+  }
+
   /**
    * @throws ShapeError if `ids` is not [batch length] with length at least 1, or the state has another batch
    */

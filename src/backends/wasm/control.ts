@@ -1,0 +1,32 @@
+/**
+ * Addresses of the control block at the start of wasm memory; the first part mirrors assembly/control.as.ts.
+ *
+ * [0, 1024) stays empty so that a null address is seen; [1024, 4096) is this block; [4096, 8192) holds constants;
+ * the compiler's own data follows; lists and tensors begin at {@link HEAP_START}.
+ */
+export const control = {
+  abort: 1096,
+  spin: 1100,
+  errorCode: 1152,
+  errorLabel: 1156,
+  errorActual: 1160,
+  errorExpected: 1164,
+  /** Number of the list that workers shall run; they sleep on it. */
+  sequence: 1216,
+  /** Address of that list; 0 sends them home. */
+  list: 1220,
+  /** Number of the last list that is done. */
+  done: 1280,
+} as const;
+
+/** Where lists and tensors begin. */
+export const HEAP_START = 65_536;
+
+/** Bytes of a wasm page. */
+export const PAGE_BYTES = 65_536;
+
+/** Slot of the function table where kernels begin; the compiler keeps the first ones. */
+export const FIRST_SLOT = 16;
+
+/** Loops of a waiting thread before it sleeps, 20 to 50 microseconds. */
+export const SPIN_LOOPS = 20_000;

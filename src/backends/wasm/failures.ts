@@ -1,0 +1,23 @@
+import { MambaError } from "../../tensor/errors.ts";
+
+/** A late error as a kernel left it in the control block. */
+export interface Failure {
+  readonly code: number;
+  readonly label: string;
+  readonly actual: number;
+  readonly expected: number;
+}
+
+const INDEX_OUT_OF_RANGE = 1;
+
+/** The typed error of a late failure; codes are those of assembly/control.as.ts. */
+export function failureError({ code, label, actual, expected }: Failure): MambaError {
+  if (code === INDEX_OUT_OF_RANGE) {
+    return new MambaError(
+      `${label}: ids must be in 0 to ${expected - 1}; got ${actual}; check the tokenizer against the model`,
+      "ID_OUT_OF_RANGE",
+      { op: label, expected, actual },
+    );
+  }
+  return new MambaError(`internal: ${label} failed with code ${code}; please report this`, "INTERNAL", { op: label });
+}

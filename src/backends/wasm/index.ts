@@ -1,0 +1,8 @@
+/**
+ * The WebAssembly backend: SIMD kernels in shared memory, walked by a pool of threads.
+ *
+ * @module
+ */
+export type { Access, Range, WasmKernel, WasmKernelContext } from "./kernel.ts";
+export { f32 } from "./kernel.ts";
+export { openWasm, type WasmDeviceOptions } from "./open.ts";

@@ -1,0 +1,125 @@
+import { enableRelaxedSimd } from "#platform";
+import { DeviceError } from "../../tensor/errors.ts";
+import { FIRST_SLOT } from "./control.ts";
+import { kernelNames, plainModules, relaxedModules } from "./generated/kernels.ts";
+
+/** Compiled kernels and which instructions they use. */
+export interface CompiledKernels {
+  readonly modules: readonly WebAssembly.Module[];
+  readonly relaxed: boolean;
+}
+
+/** Place in the function table by kernel name. */
+export const kernelSlots: ReadonlyMap<string, number> = new Map(kernelNames.map((name, i) => [name, FIRST_SLOT + i]));
+
+/** How {@link compileKernels} gets its modules. */
+export interface CompileOptions {
+  readonly relaxedSimd?: boolean;
+  /** Already compiled. */
+  readonly module?: WebAssembly.Module | readonly WebAssembly.Module[];
+  /** Fetched and compiled while it streams. */
+  readonly url?: string | URL | readonly (string | URL)[];
+  /** The memory is not shared between threads. */
+  readonly unshared?: boolean;
+}
+
+/**
+ * Compiles the kernels for the best feature level that the engine takes.
+ *
+ * @throws DeviceError if the engine has no SIMD, or compiling is forbidden
+ */
+export async function compileKernels(options: CompileOptions): Promise<CompiledKernels> {
+  if (options.module) return { modules: [options.module].flat(), relaxed: false };
+  if (options.url) {
+    const modules = await Promise.all([options.url].flat().map((url) => fetchModule(url)));
+    return { modules, relaxed: false };
+  }
+  const relaxed = options.relaxedSimd !== false && enableRelaxedSimd() && validates(relaxedModules[0]!);
+  const sources = (relaxed ? relaxedModules : plainModules).map(decodeBase64);
+  try {
+    const modules = sources.map((bytes) => WebAssembly.compile(options.unshared ? withUnsharedMemory(bytes) : bytes));
+    return { modules: await Promise.all(modules), relaxed };
+  } catch (cause) {
+    throw new DeviceError(
+      `wasm: the kernels must compile; the engine says ${String((cause as Error).message)}; use an engine with WebAssembly SIMD, or pass wasm.module where compiling is forbidden`,
+      {},
+      { cause },
+    );
+  }
+}
+
+async function fetchModule(url: string | URL): Promise<WebAssembly.Module> {
+  const response = await fetch(url);
+  if (!response.ok) {
+    throw new DeviceError(`wasm: ${String(url)} must be served; got status ${response.status}; check wasm.url`, {
+      url: String(url),
+      status: response.status,
+    });
+  }
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+function validates(base64: string): boolean {
+  return WebAssembly.validate(decodeBase64(base64));
+}
+
+function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
+const IMPORT_SECTION = 2;
+const MEMORY_IMPORT = 2;
+const SHARED_FLAG = 2;
+
+/**
+ * The same module with an import of plain memory, for pages that may not share memory between threads.
+ *
+ * Walks the import section of the binary format (WebAssembly core specification, 5.5.5) to the memory's limits
+ * and clears the shared bit; atomic instructions work on plain memory too.
+ */
+export function withUnsharedMemory(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const out = bytes.slice();
+  let at = 8;
+  const unsigned = (): number => {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = out[at++]!;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < out.length) {
+    const section = out[at++];
+    const size = unsigned();
+    if (section !== IMPORT_SECTION) {
+      at += size;
+      continue;
+    }
+    for (let count = unsigned(); count > 0; count--) {
+      for (let names = 0; names < 2; names++) {
+        const length = unsigned();
+        at += length;
+      }
+      if (out[at++] === MEMORY_IMPORT) {
+        out[at]! &= ~SHARED_FLAG;
+        return out;
+      }
+      skipImport();
+    }
+  }
+  return out;
+
+  /** A table import: element type, flags, limits. */
+  function skipImport(): void {
+    if (out[at - 1] === 1) {
+      at++;
+      const limited = unsigned() & 1;
+      unsigned();
+      if (limited) unsigned();
+    } else if (out[at - 1] === 0) unsigned();
+    else at += 2;
+  }
+}
