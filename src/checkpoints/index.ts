@@ -1,0 +1,27 @@
+/**
+ * Checkpoints: weights as safetensors and PyTorch files, configurations and parameter names of both Mamba-1 dialects,
+ * and models on the Hugging Face hub.
+ *
+ * @module
+ */
+export { readMambaConfig, writeMambaConfig } from "./config-file.ts";
+export { type HubFilter, type HubOptions, type HubProgress, hubFiles, type PulledModel, pullModel } from "./hub.ts";
+export { type MatchedMamba, type MatchInput, matchMamba } from "./match-mamba.ts";
+export { checkFits } from "./memory-need.ts";
+export { mambaParameterShapes, toCheckpointName, toOwnName } from "./name-map.ts";
+export { type OpenCheckpoint, openCheckpoint } from "./open-checkpoint.ts";
+export { readSafetensors } from "./safetensors.ts";
+export { encodeSafetensors, type TensorData, type TensorToWrite, writeSafetensors } from "./safetensors-write.ts";
+export {
+  type ByteSource,
+  blobSource,
+  bytesSource,
+  type CheckpointInput,
+  type FileSet,
+  memoryFiles,
+  readJson,
+  readText,
+} from "./source.ts";
+export type { StoredType } from "./stored-types.ts";
+export type { TensorEntry, TensorFile } from "./tensor-entry.ts";
+export { readTorch } from "./torch.ts";
