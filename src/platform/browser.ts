@@ -5,6 +5,11 @@
  * @module
  */
 export { openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
+export { contentHash, hubEnvironment, openHubStore } from "./browser/hub-store.ts";
+export { canBlock, enableRelaxedSimd, hardwareThreads, sharedMemoryAllowed, startWorker } from "./browser/workers.ts";
 export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
 export { checkFileName, checkRange } from "./files.ts";
+export type { ContentHash, HubBlob, HubEnvironment, HubFile, HubSnapshot, HubStore, PartialBlob } from "./hub-store.ts";
+export { pause } from "./pause.ts";
 export { openUrlFolder, openUrlSource, type UrlOptions } from "./url-source.ts";
+export type { WorkerEvents, WorkerHandle } from "./workers.ts";

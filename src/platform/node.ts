@@ -6,5 +6,10 @@
  */
 export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
 export { checkFileName, checkRange } from "./files.ts";
+export type { ContentHash, HubBlob, HubEnvironment, HubFile, HubSnapshot, HubStore, PartialBlob } from "./hub-store.ts";
 export { openFileSource, openFolder, pathKind, writeFileAtomically } from "./node/files.ts";
+export { contentHash, hubEnvironment, openHubStore } from "./node/hub-store.ts";
+export { canBlock, enableRelaxedSimd, hardwareThreads, sharedMemoryAllowed, startWorker } from "./node/workers.ts";
+export { pause } from "./pause.ts";
 export { openUrlFolder, openUrlSource, type UrlOptions } from "./url-source.ts";
+export type { WorkerEvents, WorkerHandle } from "./workers.ts";
