@@ -1,7 +1,42 @@
 import { fileURLToPath } from "node:url";
-import { defineConfig } from "vitest/config";
+import { playwright } from "@vitest/browser-playwright";
+import { defineConfig, type TestProjectConfiguration } from "vitest/config";
+import { unpackBrowser } from "./scripts/browser.mjs";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const browserFolder = process.env["CHROMIUM"] ? null : await unpackBrowser();
+const executablePath = process.env["CHROMIUM"] ?? (browserFolder ? `${browserFolder}/chromium` : undefined);
+const libraries = browserFolder ? { LD_LIBRARY_PATH: browserFolder, FONTCONFIG_PATH: browserFolder } : {};
+
+const provider = playwright({
+  launchOptions: {
+    executablePath,
+    env: { ...process.env, ...libraries } as Record<string, string>,
+    args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"],
+  },
+});
+
+const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** Tests in headless Chromium, on a page that may or may not share memory between threads. */
+function inBrowser(name: string, headers: Record<string, string>): TestProjectConfiguration {
+  return {
+    resolve: { alias: { "#platform": source("src/platform/browser.ts") } },
+    server: { headers },
+    test: {
+      name,
+      include: ["test/browser/*.browser.test.ts"],
+      testTimeout: 30_000,
+      browser: {
+        enabled: true,
+        headless: true,
+        screenshotFailures: false,
+        provider,
+        instances: [{ browser: "chromium" }],
+      },
+    },
+  };
+}
 
 export default defineConfig({
   test: {
@@ -17,6 +52,8 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      inBrowser("browser", isolation),
+      inBrowser("browser-plain", {}),
     ],
   },
 });
