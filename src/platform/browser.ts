@@ -4,8 +4,9 @@
  *
  * @module
  */
-export { openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
-export { contentHash, hubEnvironment, openHubStore } from "./browser/hub-store.ts";
+export { findModelPath, openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
+export { contentHash, sha256 } from "./browser/hash.ts";
+export { hubEnvironment, openHubStore } from "./browser/hub-store.ts";
 export { canBlock, enableRelaxedSimd, hardwareThreads, sharedMemoryAllowed, startWorker } from "./browser/workers.ts";
 export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
 export { checkFileName, checkRange } from "./files.ts";

@@ -47,3 +47,19 @@ export function checkFileName(name: string): void {
   if (inside) return;
   throw fileError(JSON.stringify(name), "its name must be relative and stay in its folder; give a plain file name", {});
 }
+
+/** Whether a file's name says that it holds weights. */
+export function isWeightsName(name: string): boolean {
+  return /\.(?:safetensors|bin|pt|pth|gguf)$/.test(name);
+}
+
+/** A folder in which `weights` are the only weights: whoever names one file means that one. */
+export function onlyWeights(folder: FileSet, weights: string): FileSet {
+  const isHidden = (file: string): boolean => file !== weights && isWeightsName(file.replace(/\.index\.json$/, ""));
+  return {
+    name: folder.name,
+    list: async () => [...new Set([...(await folder.list()), weights])].filter((file) => !isHidden(file)).sort(),
+    has: async (file) => !isHidden(file) && folder.has(file),
+    open: (file) => folder.open(file),
+  };
+}

@@ -1,4 +1,4 @@
-import { type ByteSource, type FileSet, fileError, type WriteBytes } from "../files.ts";
+import { type ByteSource, type FileSet, fileError, isWeightsName, onlyWeights, type WriteBytes } from "../files.ts";
 import { openUrlFolder, openUrlSource } from "../url-source.ts";
 
 /** Opens a file for reading by range. In a browser a path is an address relative to the page. */
@@ -6,9 +6,22 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   return openUrlSource(resolve(path));
 }
 
-/** The files of a folder. In a browser a path is an address relative to the page, and nothing can be listed. */
+/**
+ * The files of a folder, or a single weights file with what lies beside it. In a browser a path is an address relative
+ * to the page, and only the weights file can be listed.
+ */
 export async function openFolder(path: string): Promise<FileSet> {
-  return openUrlFolder(resolve(path));
+  const address = resolve(path);
+  if (!isWeightsName(address)) return openUrlFolder(address);
+  return onlyWeights(
+    openUrlFolder(new URL(".", address)),
+    decodeURIComponent(new URL(address).pathname.split("/").pop()!),
+  );
+}
+
+/** Where a model lies on this machine. A browser has no file system to ask: always undefined. */
+export async function findModelPath(_source: string): Promise<string | undefined> {
+  return undefined;
 }
 
 /** Whether a path names a file, a folder or nothing. A browser has no file system to ask: always nothing. */

@@ -13,6 +13,13 @@ export function contentHash(algorithm: "sha1" | "sha256"): ContentHash {
   return algorithm === "sha1" ? new BlockHash(SHA1_START, 80, mixSha1) : new BlockHash(SHA256_START, 64, mixSha256);
 }
 
+/** SHA-256 (FIPS 180-4) of the parts, one after another: 32 bytes. */
+export async function sha256(...parts: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> {
+  const hash = contentHash("sha256");
+  for (const part of parts) hash.update(part);
+  return Uint8Array.from(hash.digest().match(/../g)!, (byte) => Number.parseInt(byte, 16));
+}
+
 /** Mixes a block, the first 16 words of `schedule`, into `state`. */
 type Mix = (state: Int32Array, schedule: Int32Array) => void;
 

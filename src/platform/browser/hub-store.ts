@@ -3,8 +3,6 @@ import { type ByteSource, checkFileName, checkRange, type FileSet, fileError } f
 import type { HubBlob, HubEnvironment, HubFile, HubSnapshot, HubStore, PartialBlob } from "../hub-store.ts";
 import { type Entries, openEntries } from "./hub-entries.ts";
 
-export { contentHash } from "./hash.ts";
-
 /** A page has no environment variables. */
 export function hubEnvironment(): HubEnvironment {
   return { offline: false, redirects: "follow" };

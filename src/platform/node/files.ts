@@ -1,7 +1,16 @@
 import { constants } from "node:fs";
 import { access, type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { type ByteSource, checkFileName, checkRange, type FileSet, fileError, type WriteBytes } from "../files.ts";
+import {
+  type ByteSource,
+  checkFileName,
+  checkRange,
+  type FileSet,
+  fileError,
+  isWeightsName,
+  onlyWeights,
+  type WriteBytes,
+} from "../files.ts";
 
 /** Larger reads are refused by the operating system's call. */
 const largestRead = 2 ** 30;
@@ -30,12 +39,20 @@ export async function openFileSource(path: string): Promise<ByteSource> {
 }
 
 /**
- * The files of a folder. Links are followed; names of subfolders' files are reachable but not listed.
+ * The files of a folder, or a single weights file with what lies beside it (`config.json`, `tokenizer.json`) but no other
+ * weights. Links are followed; names of subfolders' files are reachable but not listed.
  *
- * @throws MambaError with code `FILE` if `path` is no folder
+ * @throws MambaError with code `FILE` if `path` is neither
  */
 export async function openFolder(path: string): Promise<FileSet> {
-  if ((await pathKind(path)) !== "folder") throw fileError(path, "must be a folder; there is none; check the path", {});
+  const kind = await pathKind(path);
+  if (kind === "file" && isWeightsName(path)) return onlyWeights(folderFiles(dirname(path)), basename(path));
+  if (kind === "folder") return folderFiles(path);
+  const came = kind === "file" ? "it is another file" : "there is none";
+  throw fileError(path, `must be a folder or a weights file; ${came}; check the path`, {});
+}
+
+function folderFiles(path: string): FileSet {
   const kindOf = (file: string): Promise<"file" | "folder" | undefined> => {
     checkFileName(file);
     return pathKind(join(path, file));

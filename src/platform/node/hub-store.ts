@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   copyFile,
   type FileHandle,
@@ -15,7 +14,7 @@ import {
 import { homedir } from "node:os";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import { HubError, MambaError } from "../../tensor/errors.ts";
-import type { ContentHash, HubBlob, HubEnvironment, HubSnapshot, HubStore, PartialBlob } from "../hub-store.ts";
+import type { HubBlob, HubEnvironment, HubSnapshot, HubStore, PartialBlob } from "../hub-store.ts";
 import { openFolder, writeFileAtomically } from "./files.ts";
 import { takeLock } from "./hub-lock.ts";
 
@@ -28,12 +27,6 @@ export function hubEnvironment(): HubEnvironment {
     offline: /^(1|true|yes|on)$/i.test(HF_HUB_OFFLINE ?? ""),
     redirects: "manual",
   };
-}
-
-/** Starts a running hash. */
-export function contentHash(algorithm: "sha1" | "sha256"): ContentHash {
-  const hash = createHash(algorithm);
-  return { update: (bytes) => void hash.update(bytes), digest: () => hash.digest("hex") };
 }
 
 /** The folder of all pulled models, by the rules of Python's `huggingface_hub`. */
