@@ -7,5 +7,6 @@ export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mamb
 export type { ForwardOptions, LanguageModel, RecurrentState } from "./language-model.ts";
 export { MambaLM } from "./mamba-lm.ts";
 export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
+export { isPackable, packParameters } from "./pack.ts";
 export { type MambaPreset, mambaParameterCount, mambaPreset } from "./presets.ts";
 export { MambaState } from "./state.ts";
