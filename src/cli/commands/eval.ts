@@ -1,0 +1,105 @@
+import { type Command, Option } from "commander";
+import type { Evaluation } from "../../generation/evaluate.ts";
+import type { CausalLM } from "../../pretrained/causal-lm.ts";
+import { ConfigError } from "../../tensor/errors.ts";
+import { UsageError } from "../failure.ts";
+import { openModel } from "../open-model.ts";
+import { type DeviceFlags, type SourceFlags, wholeNumber, withDevice, withJson, withSource } from "../options.ts";
+import type { Session } from "../program.ts";
+import { Progress } from "../progress.ts";
+import { readFile } from "../read-file.ts";
+
+interface EvalFlags extends DeviceFlags, SourceFlags {
+  readonly ids?: string;
+  readonly window?: number;
+  readonly carry?: true;
+  readonly limit?: number;
+  readonly json?: true;
+}
+
+/** Adds the verb `eval`: how well a model predicts text or ids. */
+export function addEval(program: Command, session: Session): void {
+  const command = program
+    .command("eval")
+    .description("measure how well a model predicts a text: loss, perplexity, bits per byte")
+    .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
+    .argument("[data]", 'text file; "-" reads standard input')
+    .option("--ids <file>", "tokens instead of text: 4-byte little-endian whole numbers")
+    .option("--window <n>", "predictions before the state starts anew (default: 1024)", wholeNumber(1))
+    .addOption(new Option("--carry", "never start the state anew").conflicts("window"))
+    .option("--limit <n>", "stop after this many predictions", wholeNumber(1));
+  withJson(withSource(withDevice(command))).action((model: string, data: string | undefined, flags: EvalFlags) =>
+    evaluate(model, data, flags, session),
+  );
+}
+
+async function evaluate(model: string, data: string | undefined, flags: EvalFlags, session: Session): Promise<void> {
+  if ((data === undefined) === (flags.ids === undefined)) {
+    throw new UsageError("eval: name either a text file after MODEL or ids with --ids FILE");
+  }
+  const { terminal } = session;
+  const text = data === undefined ? undefined : await readData(data, terminal);
+  const given = flags.ids === undefined ? undefined : await readIds(flags.ids);
+  const lm = await openModel(model, flags, terminal);
+  const progress = new Progress(terminal);
+  try {
+    const ids = given ?? Int32Array.from(lm.tokenizer.encode(text!));
+    const result = await lm.evaluate(ids, {
+      ...(flags.window === undefined ? {} : { window: flags.window }),
+      ...(flags.limit === undefined ? {} : { limit: flags.limit }),
+      carry: flags.carry === true,
+      progress: ({ done, total, loss }) =>
+        progress.update("eval", done, total, `loss ${loss.toFixed(4)}  ${done} of ${total}`),
+      signal: terminal.signal,
+    });
+    progress.clear();
+    const bitsPerByte = text === undefined ? undefined : bitsOverBytes(lm, ids, result);
+    const report = { ...result, ...(bitsPerByte === undefined ? {} : { bitsPerByte }) };
+    if (flags.json) await session.writeJson({ model, device: lm.device.name, carry: flags.carry === true, ...report });
+    else await terminal.write(formatReport(report));
+  } finally {
+    progress.clear();
+    lm.dispose();
+  }
+}
+
+async function readData(path: string, terminal: Session["terminal"]): Promise<string> {
+  if (path === "-") return terminal.readInput();
+  const bytes = await readFile(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    const what = "text must be UTF-8; it is not; pass tokens with --ids FILE, or convert it";
+    throw new ConfigError(`eval ${path}: ${what}`, { path }, { cause });
+  }
+}
+
+async function readIds(path: string): Promise<Int32Array> {
+  const bytes = await readFile(path);
+  if (bytes.length % 4 !== 0) {
+    throw new ConfigError(
+      `eval ${path}: ids must be 4-byte whole numbers; the file has ${bytes.length} bytes; write them as int32`,
+      { path, byteLength: bytes.length },
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Int32Array.from({ length: bytes.length / 4 }, (_, i) => view.getInt32(4 * i, true));
+}
+
+/** Bits of all predictions over the bytes of the text that was predicted: everything after the first token. */
+function bitsOverBytes(lm: CausalLM, ids: Int32Array, { bitsPerToken, predictions }: Evaluation): number {
+  const predicted = lm.tokenizer.decode(Array.from(ids.subarray(1, predictions + 1)));
+  return (bitsPerToken * predictions) / Math.max(1, new TextEncoder().encode(predicted).length);
+}
+
+function formatReport(report: Evaluation & { bitsPerByte?: number }): string {
+  const { loss, perplexity, bitsPerToken, bitsPerByte, predictions, windows } = report;
+  const rows: [string, string][] = [
+    ["loss", `${loss.toFixed(5)} nats a token`],
+    ["perplexity", perplexity.toFixed(4)],
+    ["bits per token", bitsPerToken.toFixed(5)],
+  ];
+  if (bitsPerByte !== undefined) rows.push(["bits per byte", bitsPerByte.toFixed(5)]);
+  rows.push(["predictions", `${predictions} in ${windows} windows`]);
+  return rows.map(([name, value]) => `${name.padEnd(16)}${value}\n`).join("");
+}

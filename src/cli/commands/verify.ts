@@ -1,0 +1,79 @@
+import type { Command } from "commander";
+import type { Verification } from "../../pretrained/verify.ts";
+import { openModelFiles, warnAll } from "../open-model.ts";
+import { type DeviceFlags, deviceOptions, type SourceFlags, withDevice, withJson, withSource } from "../options.ts";
+import type { Session } from "../program.ts";
+import { Progress } from "../progress.ts";
+
+interface VerifyFlags extends DeviceFlags, SourceFlags {
+  readonly json?: true;
+}
+
+/** Adds the verb `verify`: holds a model against numbers that other code computed; exit 1 past a limit. */
+export function addVerify(program: Command, session: Session): void {
+  const command = program
+    .command("verify")
+    .description("compare a model with a golden file of logits, loss, gradients and greedy tokens")
+    .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
+    .argument("<golden>", "safetensors file with input_ids and what is to be compared");
+  withJson(withSource(withDevice(command))).action((model: string, golden: string, flags: VerifyFlags) =>
+    verify(model, golden, flags, session),
+  );
+}
+
+async function verify(model: string, golden: string, flags: VerifyFlags, session: Session): Promise<void> {
+  const { readSafetensors } = await import("../../checkpoints/safetensors.ts");
+  const expected = await readSafetensors(golden);
+  try {
+    const files = await openModelFiles(model, flags, session.terminal);
+    const { openDevice } = await import("../../ops/devices.ts");
+    const { device: name, ...options } = deviceOptions(flags);
+    const device = await openDevice(name, options);
+    try {
+      const { loadMamba } = await import("../../pretrained/load-mamba.ts");
+      const { verifyLanguageModel } = await import("../../pretrained/verify.ts");
+      const progress = new Progress(session.terminal);
+      const { signal } = session.terminal;
+      // gradients exist for unpacked weights only
+      const loading = loadMamba(files, { device, pack: false, progress: progress.onBytes, signal });
+      const loaded = await loading.finally(() => progress.clear());
+      warnAll(loaded.warnings, session.terminal);
+      const result = await verifyLanguageModel(loaded.model, device, expected);
+      loaded.model.dispose();
+      await report(model, device.name, result, flags, session);
+    } finally {
+      device.dispose();
+    }
+  } finally {
+    await expected.close();
+  }
+}
+
+async function report(
+  model: string,
+  device: string,
+  result: Verification,
+  { json }: VerifyFlags,
+  session: Session,
+): Promise<void> {
+  const ok = result.ok && result.compared.length > 0;
+  if (!ok) session.exitCode = 1;
+  if (json) await session.writeJson({ model, device, ...result, ok });
+  else await session.terminal.write(formatVerification(result, device));
+}
+
+/** The comparison as a table: each error beside its limit, then what was not compared. */
+export function formatVerification({ compared, notCompared }: Verification, device: string): string {
+  const width = Math.max(10, ...[...compared, ...notCompared].map(({ name }) => name.length)) + 2;
+  const lines = compared.map(({ name, measure, error, limit, ok }) => {
+    const numbers = `${error.toExponential(2).padStart(9)}  limit ${limit.toExponential(0)}  ${measure}`;
+    return `${ok ? "ok  " : "FAIL"}  ${name.padEnd(width)}${numbers}`;
+  });
+  const skipped = notCompared.map(({ name, reason }) => `--    ${name.padEnd(width)}not compared: ${reason}`);
+  const failed = compared.filter(({ ok }) => !ok).length;
+  const end =
+    compared.length === 0
+      ? "the golden holds nothing to compare"
+      : `${compared.length} compared on ${device}, ${failed} past their limit, ${notCompared.length} not compared`;
+  return [...lines, ...skipped, end, ""].join("\n");
+}

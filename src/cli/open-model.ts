@@ -1,0 +1,45 @@
+import type { FileSet } from "#platform";
+import type { CausalLM } from "../pretrained/causal-lm.ts";
+import { type DeviceFlags, deviceOptions, type SourceFlags, sourceOptions } from "./options.ts";
+import { Progress } from "./progress.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Opens a language model as the flags say, with progress and warnings on standard error. */
+export async function openModel(
+  model: string,
+  flags: DeviceFlags & SourceFlags,
+  terminal: Terminal,
+): Promise<CausalLM> {
+  const { CausalLM } = await import("../pretrained/causal-lm.ts");
+  const progress = new Progress(terminal);
+  try {
+    const options = { ...sourceOptions(flags), ...deviceOptions(flags) };
+    const lm = await CausalLM.fromPretrained(model, {
+      ...options,
+      progress: progress.onBytes,
+      signal: terminal.signal,
+    });
+    progress.clear();
+    warnAll(lm.warnings, terminal);
+    return lm;
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Finds a model's files as the flags say, with progress on standard error. */
+export async function openModelFiles(model: string, flags: SourceFlags, terminal: Terminal): Promise<FileSet> {
+  const { findModelFiles } = await import("../pretrained/open-pretrained.ts");
+  const progress = new Progress(terminal);
+  try {
+    const { onBytes } = progress;
+    return await findModelFiles(model, { ...sourceOptions(flags), progress: onBytes, signal: terminal.signal });
+  } finally {
+    progress.clear();
+  }
+}
+
+/** Says what was odd but did no harm. */
+export function warnAll(warnings: readonly string[], terminal: Terminal): void {
+  for (const warning of warnings) terminal.writeError(`mamba: warning: ${warning}\n`);
+}
