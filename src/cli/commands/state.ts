@@ -8,10 +8,9 @@ import { formatBytes } from "../progress.ts";
 /** Adds the verb `state`: shows what a saved state says about itself. */
 export function addState(program: Command, session: Session): void {
   const state = program.command("state").description("saved states: show FILE").usage("show [options] <file>");
-  state.argument("[verb]").action((verb?: string) => {
-    throw new UsageError(
-      `state: ${verb ? `there is no verb "${verb}"` : "a verb is missing"}; try: mamba state show FILE`,
-    );
+  state.allowExcessArguments().action(() => {
+    const problem = state.args[0] === undefined ? "a verb is missing" : `there is no verb "${state.args[0]}"`;
+    throw new UsageError(`state: ${problem}; try: mamba state show FILE`);
   });
   const show = state.command("show").description("show the header of a saved state");
   withJson(show.argument("<file>", "written by generate --state-out")).action(
