@@ -18,6 +18,7 @@ export {
   type TypedArray,
 } from "./dtype.ts";
 export * from "./errors.ts";
+export { ignoreLeaks, reportLeaks } from "./leaks.ts";
 export { flattenParameters, nestParameters, type Parameters } from "./parameters.ts";
 export { philox4x32, Random } from "./random.ts";
 export { scope } from "./scope.ts";

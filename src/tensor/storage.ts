@@ -1,5 +1,6 @@
 import type { Backend } from "./device.ts";
 import { invariant } from "./errors.ts";
+import { unwatch, watch } from "./leaks.ts";
 
 /**
  * Device memory that one or more tensors look into.
@@ -19,6 +20,7 @@ export class Storage {
     this.backend = backend;
     this.byteLength = byteLength;
     this.memory = backend.allocate(byteLength);
+    watch(this);
   }
 
   retain(): this {
@@ -29,6 +31,8 @@ export class Storage {
 
   release(): void {
     invariant(this.#references > 0, "storage was released twice");
-    if (--this.#references === 0) this.backend.free(this.memory);
+    if (--this.#references > 0) return;
+    unwatch(this);
+    this.backend.free(this.memory);
   }
 }
