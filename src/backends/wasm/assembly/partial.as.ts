@@ -1,0 +1,22 @@
+// Ends of rows that do not fill a vector.
+
+/** The `count` (1 to 3) floats at `address`, then zeros. */
+// @ts-ignore: decorator
+@inline
+export function loadPartial(address: usize, count: i32): v128 {
+  if (count == 1) return v128.load32_zero(address);
+  const pair = v128.load64_zero(address);
+  return count == 2 ? pair : v128.load_lane<f32>(address, pair, 2, 8);
+}
+
+/** Stores the first `count` (1 to 3) lanes. */
+// @ts-ignore: decorator
+@inline
+export function storePartial(address: usize, x: v128, count: i32): void {
+  if (count == 1) {
+    v128.store_lane<f32>(address, x, 0);
+    return;
+  }
+  v128.store_lane<f64>(address, x, 0);
+  if (count == 3) v128.store_lane<f32>(address, x, 2, 8);
+}
