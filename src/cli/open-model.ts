@@ -1,5 +1,7 @@
 import type { FileSet } from "#platform";
+import type { MambaLM } from "../models/index.ts";
 import type { CausalLM } from "../pretrained/causal-lm.ts";
+import type { Device } from "../tensor/device.ts";
 import { type DeviceFlags, deviceOptions, type SourceFlags, sourceOptions } from "./options.ts";
 import { Progress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
@@ -36,6 +38,49 @@ export async function openModelFiles(model: string, flags: SourceFlags, terminal
     return await findModelFiles(model, { ...sourceOptions(flags), progress: onBytes, signal: terminal.signal });
   } finally {
     progress.clear();
+  }
+}
+
+/** A model's weights on a device, without its tokenizer. */
+export interface OpenWeights {
+  readonly files: FileSet;
+  readonly device: Device;
+  readonly model: MambaLM;
+  /** Frees the weights and the device. */
+  dispose(): void;
+}
+
+/**
+ * Loads a model's weights as the flags say, with progress and warnings on standard error.
+ *
+ * @param pack - for inference; gradients exist for unpacked weights only
+ */
+export async function openWeights(
+  name: string,
+  flags: DeviceFlags & SourceFlags,
+  pack: boolean,
+  terminal: Terminal,
+): Promise<OpenWeights> {
+  const files = await openModelFiles(name, flags, terminal);
+  const { openDevice } = await import("../ops/devices.ts");
+  const { loadMamba } = await import("../pretrained/load-mamba.ts");
+  const { device: wanted, ...options } = deviceOptions(flags);
+  const device = await openDevice(wanted, options);
+  const progress = new Progress(terminal);
+  try {
+    const loadOptions = { device, pack, progress: progress.onBytes, signal: terminal.signal };
+    const { model, warnings } = await loadMamba(files, loadOptions);
+    progress.clear();
+    warnAll(warnings, terminal);
+    const dispose = (): void => {
+      model.dispose();
+      device.dispose();
+    };
+    return { files, device, model, dispose };
+  } catch (error) {
+    progress.clear();
+    device.dispose();
+    throw error;
   }
 }
 

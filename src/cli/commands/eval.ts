@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
 import type { Evaluation } from "../../generation/evaluate.ts";
-import type { CausalLM } from "../../pretrained/causal-lm.ts";
 import { ConfigError } from "../../tensor/errors.ts";
+import type { Tokenizer } from "../../text/index.ts";
 import { UsageError } from "../failure.ts";
-import { openModel } from "../open-model.ts";
+import { type OpenWeights, openWeights } from "../open-model.ts";
 import { type DeviceFlags, type SourceFlags, wholeNumber, withDevice, withJson, withSource } from "../options.ts";
 import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
@@ -33,33 +33,53 @@ export function addEval(program: Command, session: Session): void {
   );
 }
 
-async function evaluate(model: string, data: string | undefined, flags: EvalFlags, session: Session): Promise<void> {
+async function evaluate(name: string, data: string | undefined, flags: EvalFlags, session: Session): Promise<void> {
   if ((data === undefined) === (flags.ids === undefined)) {
     throw new UsageError("eval: name either a text file after MODEL or ids with --ids FILE");
   }
   const { terminal } = session;
   const text = data === undefined ? undefined : await readData(data, terminal);
   const given = flags.ids === undefined ? undefined : await readIds(flags.ids);
-  const lm = await openModel(model, flags, terminal);
+  const opened = await openWeights(name, flags, true, terminal);
+  try {
+    const tokenizer = text === undefined ? undefined : await tokenizerOf(opened.files);
+    const ids = given ?? Int32Array.from(tokenizer!.encode(text!));
+    const result = await measure(opened, ids, flags, terminal);
+    const report = tokenizer ? { ...result, bitsPerByte: bitsOverBytes(tokenizer, ids, result) } : result;
+    const facts = { model: name, device: opened.device.name, carry: flags.carry === true };
+    if (flags.json) await session.writeJson({ ...facts, ...report });
+    else await terminal.write(formatReport(report));
+  } finally {
+    opened.dispose();
+  }
+}
+
+async function tokenizerOf(files: OpenWeights["files"]): Promise<Tokenizer> {
+  const { openTokenizer } = await import("../../pretrained/open-pretrained.ts");
+  return openTokenizer(files);
+}
+
+async function measure(
+  { model, device }: OpenWeights,
+  ids: Int32Array,
+  { window, carry, limit }: EvalFlags,
+  terminal: Session["terminal"],
+): Promise<Evaluation> {
+  const { evaluateIds } = await import("../../generation/evaluate.ts");
+  const { checkIds } = await import("../../generation/prefill.ts");
+  checkIds("eval", ids, model.vocabSize);
   const progress = new Progress(terminal);
   try {
-    const ids = given ?? Int32Array.from(lm.tokenizer.encode(text!));
-    const result = await lm.evaluate(ids, {
-      ...(flags.window === undefined ? {} : { window: flags.window }),
-      ...(flags.limit === undefined ? {} : { limit: flags.limit }),
-      carry: flags.carry === true,
+    return await evaluateIds(model, device, ids, {
+      window,
+      limit,
+      carry: carry === true,
       progress: ({ done, total, loss }) =>
         progress.update("eval", done, total, `loss ${loss.toFixed(4)}  ${done} of ${total}`),
       signal: terminal.signal,
     });
-    progress.clear();
-    const bitsPerByte = text === undefined ? undefined : bitsOverBytes(lm, ids, result);
-    const report = { ...result, ...(bitsPerByte === undefined ? {} : { bitsPerByte }) };
-    if (flags.json) await session.writeJson({ model, device: lm.device.name, carry: flags.carry === true, ...report });
-    else await terminal.write(formatReport(report));
   } finally {
     progress.clear();
-    lm.dispose();
   }
 }
 
@@ -87,8 +107,8 @@ async function readIds(path: string): Promise<Int32Array> {
 }
 
 /** Bits of all predictions over the bytes of the text that was predicted: everything after the first token. */
-function bitsOverBytes(lm: CausalLM, ids: Int32Array, { bitsPerToken, predictions }: Evaluation): number {
-  const predicted = lm.tokenizer.decode(Array.from(ids.subarray(1, predictions + 1)));
+function bitsOverBytes(tokenizer: Tokenizer, ids: Int32Array, { bitsPerToken, predictions }: Evaluation): number {
+  const predicted = tokenizer.decode(Array.from(ids.subarray(1, predictions + 1)));
   return (bitsPerToken * predictions) / Math.max(1, new TextEncoder().encode(predicted).length);
 }
 

@@ -1,9 +1,8 @@
 import type { Command } from "commander";
 import type { Verification } from "../../pretrained/verify.ts";
-import { openModelFiles, warnAll } from "../open-model.ts";
-import { type DeviceFlags, deviceOptions, type SourceFlags, withDevice, withJson, withSource } from "../options.ts";
+import { openWeights } from "../open-model.ts";
+import { type DeviceFlags, type SourceFlags, withDevice, withJson, withSource } from "../options.ts";
 import type { Session } from "../program.ts";
-import { Progress } from "../progress.ts";
 
 interface VerifyFlags extends DeviceFlags, SourceFlags {
   readonly json?: true;
@@ -21,28 +20,17 @@ export function addVerify(program: Command, session: Session): void {
   );
 }
 
-async function verify(model: string, golden: string, flags: VerifyFlags, session: Session): Promise<void> {
+async function verify(name: string, golden: string, flags: VerifyFlags, session: Session): Promise<void> {
   const { readSafetensors } = await import("../../checkpoints/safetensors.ts");
   const expected = await readSafetensors(golden);
   try {
-    const files = await openModelFiles(model, flags, session.terminal);
-    const { openDevice } = await import("../../ops/devices.ts");
-    const { device: name, ...options } = deviceOptions(flags);
-    const device = await openDevice(name, options);
+    const { verifyLanguageModel } = await import("../../pretrained/verify.ts");
+    const opened = await openWeights(name, flags, false, session.terminal);
     try {
-      const { loadMamba } = await import("../../pretrained/load-mamba.ts");
-      const { verifyLanguageModel } = await import("../../pretrained/verify.ts");
-      const progress = new Progress(session.terminal);
-      const { signal } = session.terminal;
-      // gradients exist for unpacked weights only
-      const loading = loadMamba(files, { device, pack: false, progress: progress.onBytes, signal });
-      const loaded = await loading.finally(() => progress.clear());
-      warnAll(loaded.warnings, session.terminal);
-      const result = await verifyLanguageModel(loaded.model, device, expected);
-      loaded.model.dispose();
-      await report(model, device.name, result, flags, session);
+      const result = await verifyLanguageModel(opened.model, opened.device, expected);
+      await report(name, opened.device.name, result, flags, session);
     } finally {
-      device.dispose();
+      opened.dispose();
     }
   } finally {
     await expected.close();
