@@ -164,13 +164,12 @@ export function expm1(x: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function logRest(f: v128, square: v128): v128 {
-  let q = madd(constant(LOG + 28), f, constant(LOG + 24));
-  q = madd(q, f, constant(LOG + 20));
-  q = madd(q, f, constant(LOG + 16));
-  q = madd(q, f, constant(LOG + 12));
-  q = madd(q, f, constant(LOG + 8));
-  q = madd(q, f, constant(LOG + 4));
-  q = madd(q, f, constant(LOG));
+  // pairs first: in Horner's order the chain of eight steps would be waited for
+  const p0 = madd(constant(LOG + 4), f, constant(LOG));
+  const p1 = madd(constant(LOG + 12), f, constant(LOG + 8));
+  const p2 = madd(constant(LOG + 20), f, constant(LOG + 16));
+  const p3 = madd(constant(LOG + 28), f, constant(LOG + 24));
+  const q = madd(madd(p3, square, p2), f32x4.mul(square, square), madd(p1, square, p0));
   return f32x4.mul(f32x4.mul(square, f), q);
 }
 
