@@ -76,6 +76,7 @@ async function reportFailure(
   const verb = verbs.includes(argv[0] ?? "") ? `mamba ${argv[0]}` : "mamba";
   const line = exitCode === 2 ? `${message}; see ${verb} --help` : message;
   if (line) terminal.writeError(`mamba: ${line}\n`);
+  else if (terminal.errorIsTerminal) terminal.writeError("\n"); // the shell's prompt belongs on a line of its own
   if (terminal.debug && error instanceof Error) terminal.writeError(`${describeStack(error)}\n`);
   if (argv.includes("--json")) {
     await terminal.write(`${JSON.stringify({ error: { code, message: message || "interrupted" } })}\n`);
