@@ -1,3 +1,6 @@
+import { castOp, markNonFiniteOp } from "./cast/operations.ts";
+import { crossEntropyBackwardOp, crossEntropyOp } from "./cross-entropy/operations.ts";
+import { dropoutOp } from "./dropout/operations.ts";
 import { binaryOperations, unaryBackwardOperations, unaryOperations } from "./elementwise/operations.ts";
 import { embeddingBackwardOp, embeddingOp } from "./embedding/operations.ts";
 import { layerNormBackwardOp, layerNormOp } from "./layer-norm/operations.ts";
@@ -8,11 +11,14 @@ import {
   packWeightOp,
   unpackWeightOp,
 } from "./linear/operations.ts";
+import { linearCrossEntropyBackwardOp, linearCrossEntropyOp } from "./linear-cross-entropy/operations.ts";
 import { matmulOp } from "./matmul/operations.ts";
 import { concatOp, copyOp, placeSliceOp } from "./movement/operations.ts";
 import type { Op } from "./op.ts";
+import { fillUniformOp } from "./random/operations.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
+import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
 export const operations = {
@@ -37,6 +43,18 @@ export const operations = {
   rmsNormBackward: rmsNormBackwardOp,
   layerNorm: layerNormOp,
   layerNormBackward: layerNormBackwardOp,
+  softmax: softmaxOp,
+  softmaxBackward: softmaxBackwardOp,
+  logSoftmax: logSoftmaxOp,
+  logSoftmaxBackward: logSoftmaxBackwardOp,
+  crossEntropy: crossEntropyOp,
+  crossEntropyBackward: crossEntropyBackwardOp,
+  linearCrossEntropy: linearCrossEntropyOp,
+  linearCrossEntropyBackward: linearCrossEntropyBackwardOp,
+  cast: castOp,
+  markNonFinite: markNonFiniteOp,
+  fillUniform: fillUniformOp,
+  dropout: dropoutOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -1,14 +1,20 @@
 import type { ReferenceKernel } from "../../backends/reference/index.ts";
+import { castReference } from "../cast/reference.ts";
+import { crossEntropyReference } from "../cross-entropy/reference.ts";
+import { dropoutReference } from "../dropout/reference.ts";
 import { elementwiseReference } from "../elementwise/reference.ts";
 import { embeddingReference } from "../embedding/reference.ts";
 import { layerNormReference } from "../layer-norm/reference.ts";
 import { linearReference } from "../linear/reference.ts";
+import { linearCrossEntropyReference } from "../linear-cross-entropy/reference.ts";
 import { matmulReference } from "../matmul/reference.ts";
 import { movementReference } from "../movement/reference.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
+import { randomReference } from "../random/reference.ts";
 import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
+import { softmaxReference } from "../softmax/reference.ts";
 
 /** Every op on the reference backend. */
 export const referenceKernels = {
@@ -20,4 +26,10 @@ export const referenceKernels = {
   ...embeddingReference,
   ...rmsNormReference,
   ...layerNormReference,
+  ...castReference,
+  ...crossEntropyReference,
+  ...dropoutReference,
+  ...linearCrossEntropyReference,
+  ...randomReference,
+  ...softmaxReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;
