@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { Dropout } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export type { InitialiseOptions } from "./initialisers.ts";
 export { Linear, type LinearParameters } from "./linear.ts";
