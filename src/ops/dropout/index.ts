@@ -3,7 +3,7 @@ import { formatShape, type Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { dense, reshapeOp } from "../movement/operations.ts";
 import { apply } from "../op.ts";
-import { type StreamOptions, streamParams } from "../random/index.ts";
+import { type StreamOptions, streamParams } from "../random/operations.ts";
 import { dropoutOp } from "./operations.ts";
 
 /** Options of {@link dropout} and {@link tiedDropout}. */

@@ -1,16 +1,9 @@
-import { seedWords } from "../../tensor/random.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import { allocateTensor, backendOf, type Tensor, type TensorOptions } from "../../tensor/tensor.ts";
 import { apply } from "../op.ts";
-import { fillUniformOp } from "./operations.ts";
+import { fillUniformOp, type StreamOptions, streamParams } from "./operations.ts";
 
-/** Which random numbers: the same seed and stream give the same ones on every device. */
-export interface StreamOptions {
-  /** Non-negative integer below 2^64. */
-  seed: number | bigint;
-  /** Independent streams of one seed, below 2^32; default 0. */
-  stream?: number;
-}
+export type { StreamOptions } from "./operations.ts";
 
 /**
  * Uniform random numbers in [0, 1), multiples of 2^-24, made on the device.
@@ -26,14 +19,4 @@ export function randomUniform(shape: Shape, options: TensorOptions & StreamOptio
   const y = allocateTensor(backendOf(options.device), options.dtype ?? "float32", shape);
   apply(fillUniformOp, { y }, streamParams(options));
   return y;
-}
-
-/** Seed and stream as the parameters of an op. */
-export function streamParams({ seed, stream = 0 }: StreamOptions): {
-  seedLow: number;
-  seedHigh: number;
-  stream: number;
-} {
-  const [seedLow, seedHigh] = seedWords(seed);
-  return { seedLow, seedHigh, stream: stream >>> 0 };
 }
