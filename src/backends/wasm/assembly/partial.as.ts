@@ -20,3 +20,19 @@ export function storePartial(address: usize, x: v128, count: i32): void {
   v128.store_lane<f64>(address, x, 0);
   if (count == 3) v128.store_lane<f32>(address, x, 2, 8);
 }
+
+/** Four floats `stride` bytes apart. */
+// @ts-ignore: decorator
+@inline
+export function loadStrided(address: usize, stride: usize): v128 {
+  const low = v128.load_lane<f32>(address + stride, v128.load32_zero(address), 1);
+  return v128.load_lane<f32>(address + 3 * stride, v128.load_lane<f32>(address + 2 * stride, low, 2), 3);
+}
+
+/** The first `count` (1 to 3) of four floats `stride` bytes apart, then zeros. */
+export function loadStridedPartial(address: usize, stride: usize, count: i32): v128 {
+  const first = v128.load32_zero(address);
+  if (count == 1) return first;
+  const pair = v128.load_lane<f32>(address + stride, first, 1);
+  return count == 2 ? pair : v128.load_lane<f32>(address + 2 * stride, pair, 2);
+}
