@@ -26,4 +26,5 @@ export {
 export * from "../ops/random/index.ts";
 export * from "../ops/reduce/index.ts";
 export * from "../ops/rms-norm/index.ts";
+export * from "../ops/selective-scan/index.ts";
 export * from "../ops/softmax/index.ts";
