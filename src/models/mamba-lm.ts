@@ -115,7 +115,7 @@ export class MambaLM implements LanguageModel<MambaState> {
       scope(() => {
         const { hidden, state } = this.#hidden(ids, options, wanted !== "all");
         if (wanted === "none") return { logits: undefined, state };
-        const all = linear(hidden, this.#head, this.parameters.lmHead?.bias);
+        const all = linear(hidden, this.#head);
         return { logits: slice(all, { axis: -1, end: this.vocabSize }), state };
       }),
     );

@@ -1,6 +1,5 @@
 import { Embedding } from "../layers/embedding.ts";
 import type { InitialiseOptions } from "../layers/initialisers.ts";
-import type { LinearParameters } from "../layers/linear.ts";
 import type { MambaMixerConfig, MambaMixerParameters } from "../layers/mamba-mixer.ts";
 import { initialiseMambaMixer } from "../layers/mamba-mixer-initialise.ts";
 import { Norm, type NormParameters } from "../layers/norm.ts";
@@ -18,7 +17,7 @@ export type MambaLMParameters = {
     readonly normF: NormParameters;
   };
   /** Absent where the head is the embedding. */
-  readonly lmHead?: LinearParameters;
+  readonly lmHead?: { readonly weight: Tensor };
 };
 
 /** The mixer's part of a model configuration. */

@@ -18,6 +18,7 @@ import type { Op } from "./op.ts";
 import { fillUniformOp } from "./random/operations.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
+import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
@@ -55,6 +56,8 @@ export const operations = {
   markNonFinite: markNonFiniteOp,
   fillUniform: fillUniformOp,
   dropout: dropoutOp,
+  selectiveScan: selectiveScanOp,
+  selectiveScanBackward: selectiveScanBackwardOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -14,6 +14,7 @@ import type { OpName } from "../operations.ts";
 import { randomReference } from "../random/reference.ts";
 import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
+import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
 
 /** Every op on the reference backend. */
@@ -32,4 +33,5 @@ export const referenceKernels = {
   ...linearCrossEntropyReference,
   ...randomReference,
   ...softmaxReference,
+  ...selectiveScanReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

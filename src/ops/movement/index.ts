@@ -8,6 +8,7 @@ import {
   dense,
   permuteOp,
   reshapeOp,
+  sameButOnes,
   sliceOp,
   splitOp,
   splitOutputName,
@@ -28,7 +29,7 @@ export function copy(x: Tensor): Tensor {
 }
 
 /**
- * The same elements under another shape; a view if `x` is dense, else a copy.
+ * The same elements under another shape; a view if `x` is dense or only axes of size 1 come or go, else a copy.
  *
  * @param shape - sizes; one of them may be -1 and is worked out
  * @throws ShapeError if the number of elements differs
@@ -37,7 +38,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const known = shape.reduce((product, size) => (size === -1 ? product : product * size), 1);
   const full = shape.map((size) => (size === -1 ? x.size / Math.max(known, 1) : size));
   checkReshape(x, full);
-  return apply(reshapeOp, { x: dense(x) }, { shape: full })["y"]!;
+  return apply(reshapeOp, { x: sameButOnes(x.shape, full) ? x : dense(x) }, { shape: full })["y"]!;
 }
 
 /**

@@ -17,17 +17,30 @@ export const copyOp: Op = defineOp({
   accumulate: "float32",
 });
 
-/** The same elements under another shape; needs a dense input. */
+/** The same elements under another shape; needs a dense input, unless only axes of size 1 come or go. */
 export const reshapeOp: Op = defineOp({
   name: "reshape",
   signature: "x[*] -> y[*]",
   dtypes: { x: anyType },
-  view: (x, { shape }) => [{ shape: numbers(shape), strides: denseStrides(numbers(shape)), offset: x.offset }],
+  view: (x, { shape }) => [{ shape: numbers(shape), strides: reshapedStrides(x, numbers(shape)), offset: x.offset }],
   gradient: ({ gradients, shapes }) => ({
     x: apply(reshapeOp, { x: dense(gradients["y"]!) }, { shape: shapes["x"]! })["y"],
   }),
   accumulate: "float32",
 });
+
+const longAxes = (shape: Shape): Shape => shape.filter((size) => size !== 1);
+
+/** Whether two shapes differ by axes of size 1 alone. */
+export function sameButOnes(a: Shape, b: Shape): boolean {
+  return longAxes(a).join() === longAxes(b).join();
+}
+
+function reshapedStrides(x: Tensor, shape: Shape): number[] {
+  if (x.dense) return denseStrides(shape);
+  const strides = x.strides.filter((_, i) => x.shape[i] !== 1);
+  return shape.map((size) => (size === 1 ? 1 : strides.shift()!));
+}
 
 /** Axes in another order, as a view. */
 export const permuteOp: Op = defineOp({
