@@ -52,3 +52,18 @@ export function mergeRows(shape: Shape, operands: readonly (readonly number[])[]
 export function rowWords({ sizes, strides }: Rows, bytesPerElement: number): number[] {
   return [...sizes, ...strides.flatMap((operand) => operand.map((stride) => stride * bytesPerElement))];
 }
+
+/** The rows of operands `[... channels]`: leading axes merged, the last one kept whole. */
+export function leadingRows(shape: Shape, operands: readonly (readonly number[])[]): Rows {
+  const leading = mergeRows(
+    shape.slice(0, -1),
+    operands.map((strides) => strides.slice(0, -1)),
+  );
+  return {
+    columns: shape.at(-1)!,
+    rows: leading.rows * leading.columns,
+    sizes: [...leading.sizes, leading.columns],
+    strides: leading.strides.map((strides, k) => [...strides, leading.inner[k]!]),
+    inner: operands.map(() => 1),
+  };
+}

@@ -4,6 +4,7 @@ import { movementWasm } from "../movement/wasm.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
+import { rmsNormWasm } from "../rms-norm/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 
 /** Every op on the wasm backend. */
@@ -11,5 +12,6 @@ export const wasmKernels = {
   ...elementwiseWasm,
   ...movementWasm,
   ...reduceWasm,
+  ...rmsNormWasm,
   ...selectiveScanWasm,
 } as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;
