@@ -1,5 +1,6 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
+import { layerNormWasm } from "../layer-norm/wasm.ts";
 import { movementWasm } from "../movement/wasm.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
@@ -13,5 +14,6 @@ export const wasmKernels = {
   ...movementWasm,
   ...reduceWasm,
   ...rmsNormWasm,
+  ...layerNormWasm,
   ...selectiveScanWasm,
 } as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;
