@@ -4,6 +4,7 @@
  * @module
  */
 export * from "../ops/cast/index.ts";
+export * from "../ops/causal-conv/index.ts";
 export * from "../ops/cross-entropy/index.ts";
 export * from "../ops/dropout/index.ts";
 export * from "../ops/elementwise/index.ts";
@@ -11,6 +12,7 @@ export * from "../ops/embedding/index.ts";
 export * from "../ops/layer-norm/index.ts";
 export * from "../ops/linear/index.ts";
 export * from "../ops/linear-cross-entropy/index.ts";
+export * from "../ops/mamba-block-step/index.ts";
 export * from "../ops/matmul/index.ts";
 export * from "../ops/movement/index.ts";
 export {
@@ -28,3 +30,4 @@ export * from "../ops/reduce/index.ts";
 export * from "../ops/rms-norm/index.ts";
 export * from "../ops/selective-scan/index.ts";
 export * from "../ops/softmax/index.ts";
+export * from "../ops/state-update/index.ts";

@@ -1,4 +1,5 @@
 import { castOp, markNonFiniteOp } from "./cast/operations.ts";
+import { causalConvBackwardOp, causalConvOp, convUpdateOp } from "./causal-conv/operations.ts";
 import { crossEntropyBackwardOp, crossEntropyOp } from "./cross-entropy/operations.ts";
 import { dropoutOp } from "./dropout/operations.ts";
 import { binaryOperations, unaryBackwardOperations, unaryOperations } from "./elementwise/operations.ts";
@@ -12,6 +13,7 @@ import {
   unpackWeightOp,
 } from "./linear/operations.ts";
 import { linearCrossEntropyBackwardOp, linearCrossEntropyOp } from "./linear-cross-entropy/operations.ts";
+import { mambaBlockStepOp } from "./mamba-block-step/operations.ts";
 import { matmulOp } from "./matmul/operations.ts";
 import { concatOp, copyOp, placeSliceOp } from "./movement/operations.ts";
 import type { Op } from "./op.ts";
@@ -20,6 +22,7 @@ import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operatio
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
+import { stateUpdateOp } from "./state-update/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
 export const operations = {
@@ -58,6 +61,11 @@ export const operations = {
   dropout: dropoutOp,
   selectiveScan: selectiveScanOp,
   selectiveScanBackward: selectiveScanBackwardOp,
+  causalConv: causalConvOp,
+  causalConvBackward: causalConvBackwardOp,
+  convUpdate: convUpdateOp,
+  stateUpdate: stateUpdateOp,
+  mambaBlockStep: mambaBlockStepOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

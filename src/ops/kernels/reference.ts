@@ -1,5 +1,6 @@
 import type { ReferenceKernel } from "../../backends/reference/index.ts";
 import { castReference } from "../cast/reference.ts";
+import { causalConvReference } from "../causal-conv/reference.ts";
 import { crossEntropyReference } from "../cross-entropy/reference.ts";
 import { dropoutReference } from "../dropout/reference.ts";
 import { elementwiseReference } from "../elementwise/reference.ts";
@@ -7,6 +8,7 @@ import { embeddingReference } from "../embedding/reference.ts";
 import { layerNormReference } from "../layer-norm/reference.ts";
 import { linearReference } from "../linear/reference.ts";
 import { linearCrossEntropyReference } from "../linear-cross-entropy/reference.ts";
+import { mambaBlockStepReference } from "../mamba-block-step/reference.ts";
 import { matmulReference } from "../matmul/reference.ts";
 import { movementReference } from "../movement/reference.ts";
 import type { Composed } from "../op.ts";
@@ -16,6 +18,7 @@ import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
+import { stateUpdateReference } from "../state-update/reference.ts";
 
 /** Every op on the reference backend. */
 export const referenceKernels = {
@@ -34,4 +37,7 @@ export const referenceKernels = {
   ...randomReference,
   ...softmaxReference,
   ...selectiveScanReference,
+  ...causalConvReference,
+  ...stateUpdateReference,
+  ...mambaBlockStepReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

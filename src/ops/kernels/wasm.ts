@@ -1,19 +1,31 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
+import { causalConvWasm } from "../causal-conv/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
+import { embeddingWasm } from "../embedding/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
+import { linearWasm } from "../linear/wasm.ts";
+import { mambaBlockStepWasm } from "../mamba-block-step/wasm.ts";
+import { matmulWasm } from "../matmul/wasm.ts";
 import { movementWasm } from "../movement/wasm.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
+import { stateUpdateWasm } from "../state-update/wasm.ts";
 
 /** Every op on the wasm backend. */
 export const wasmKernels = {
   ...elementwiseWasm,
   ...movementWasm,
   ...reduceWasm,
+  ...matmulWasm,
+  ...linearWasm,
+  ...embeddingWasm,
   ...rmsNormWasm,
   ...layerNormWasm,
   ...selectiveScanWasm,
+  ...causalConvWasm,
+  ...stateUpdateWasm,
+  ...mambaBlockStepWasm,
 } as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;

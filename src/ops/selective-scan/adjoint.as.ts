@@ -1,9 +1,10 @@
 // The adjoint of the scan's state, g[t] = dL/dh[t] = C[t] dy[t] + exp(delta[t+1] A) g[t+1]: where it starts, how it
 // crosses segments, and how spans of time carry it to each other.
+import { decayed } from "../../backends/wasm/assembly/decay.as";
 import { sigmoid, softplus } from "../../backends/wasm/assembly/math.as";
 import { madd } from "../../backends/wasm/assembly/simd.as";
 import {
-  arg, B, C, channelOf, CONSTANT_C, DECAY, decayed, DELTA, DELTA_BIAS, FLAGS, gatherState, groupOf, lanesOf, LENGTH,
+  arg, B, C, channelOf, CONSTANT_C, DECAY, DELTA, DELTA_BIAS, FLAGS, gatherState, groupOf, lanesOf, LENGTH,
   loadLanes, OWN, pointer, quadCount, rowOf, segmentAt, SEGMENT_IDS, segmentBefore, SEGMENTS, SOFTPLUS, SPAN_STATES,
   SPANS, spanStart, STATES, stateAddress, timeOf, Z,
 } from "./scan-common.as";

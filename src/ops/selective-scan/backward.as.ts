@@ -1,5 +1,6 @@
 // Backward selective scan: the states of a chunk are computed again from its saved entry, then the adjoint is swept
 // back through it.
+import { decayed } from "../../backends/wasm/assembly/decay.as";
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
 import { expm1, sigmoid } from "../../backends/wasm/assembly/math.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
@@ -9,7 +10,7 @@ import {
   sweepAlone, ungated,
 } from "./adjoint.as";
 import {
-  arg, B, BATCH, C, CHANNELS, CHUNK, CHUNK_STATES, channelOf, CONSTANT_B, CONSTANT_C, D, DECAY, decayed, FLAGS,
+  arg, B, BATCH, C, CHANNELS, CHUNK, CHUNK_STATES, channelOf, CONSTANT_B, CONSTANT_C, D, DECAY, FLAGS,
   gatherState, GROUPS, groupOf, lanesOf, LENGTH, loadLanes, OWN, pointer, quadCount, REVERSE, rowOf, scatterState,
   SCRATCH, segmentAt, segmentBefore, SOFTPLUS, SPANS, spanStart, STATES, stateAddress, storeLanes, timeOf, U, Z,
 } from "./scan-common.as";

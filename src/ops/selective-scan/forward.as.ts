@@ -1,11 +1,12 @@
 // Forward selective scan: every thread takes blocks of 16 channels and walks them through time. Where there are too few
 // blocks, time is cut into spans as well: local scans from zero, a carry over spans, a final pass.
+import { decayed } from "../../backends/wasm/assembly/decay.as";
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
 import { silu, softplus } from "../../backends/wasm/assembly/math.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { madd } from "../../backends/wasm/assembly/simd.as";
 import {
-  arg, B, BATCH, BLOCK, C, CHANNELS, CHUNK, CHUNK_STATES, channelOf, CONSTANT_B, CONSTANT_C, D, DECAY, decayed, DELTA,
+  arg, B, BATCH, BLOCK, C, CHANNELS, CHUNK, CHUNK_STATES, channelOf, CONSTANT_B, CONSTANT_C, D, DECAY, DELTA,
   DELTA_BIAS, FINAL, FLAGS, gatherState, GROUPS, groupOf, INITIAL, lanesOf, LENGTH, loadLanes, OWN, pointer, quadCount,
   rowOf, scatterState, SCRATCH, segmentAt, SEGMENT_IDS, SEGMENT_STATES, segmentBefore, SEGMENTS, SOFTPLUS, SPAN_STATES,
   SPANS, spanStart, STATES, stateAddress, storeLanes, timeOf, U, Z,

@@ -1,7 +1,5 @@
-// What the forward and the backward scan share: arguments, quads of channels, decay, segments.
-import { constant, exp2Fraction, power, rounded, wholePart } from "../../backends/wasm/assembly/math.as";
+// What the forward and the backward scan share: arguments, quads of channels, segments.
 import { loadPartial, storePartial } from "../../backends/wasm/assembly/partial.as";
-import { madd } from "../../backends/wasm/assembly/simd.as";
 
 /** Time steps of a chunk: the state at the entry of each is saved for backward. */
 export const CHUNK: i32 = 64;
@@ -155,20 +153,4 @@ export function scatterState(to: usize, from: usize, states: i32, lanes: i32): v
 export function stateAddress(args: usize, base: usize, row: i32, quad: i32): usize {
   if (base == 0) return 0;
   return base + <usize>(((row * arg(args, CHANNELS) + channelOf(args, quad)) * arg(args, STATES)) << 2);
-}
-
-const MOST: usize = memory.data<f32>([126]);
-
-/**
- * 2^x h + b without the drift of a rounded decay: 2^x = s (1 + p) with s a power of two and p exact near 0, so
- * s h + (p s h + b) loses nothing of p where the decay is slow.
- */
-// @ts-ignore: decorator
-@inline
-export function decayed(x: v128, h: v128, b: v128): v128 {
-  const most = constant(MOST);
-  const z = f32x4.max(f32x4.min(x, most), f32x4.neg(most));
-  const n = rounded(z);
-  const sh = f32x4.mul(power(n), h);
-  return f32x4.add(sh, madd(exp2Fraction(f32x4.sub(z, wholePart(n))), sh, b));
 }

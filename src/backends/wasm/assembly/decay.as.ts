@@ -1,0 +1,19 @@
+// The decay of a state, exp(delta A) h, without the drift that a rounded factor close to 1 would have over many steps.
+import { constant, exp2Fraction, power, rounded, wholePart } from "./math.as";
+import { madd } from "./simd.as";
+
+const MOST: usize = memory.data<f32>([126]);
+
+/**
+ * 2^x h + b, with 2^x = s (1 + p), s a power of two and p exact near 0: s h + (p s h + b) loses nothing of p where the
+ * decay is slow.
+ */
+// @ts-ignore: decorator
+@inline
+export function decayed(x: v128, h: v128, b: v128): v128 {
+  const most = constant(MOST);
+  const z = f32x4.max(f32x4.min(x, most), f32x4.neg(most));
+  const n = rounded(z);
+  const sh = f32x4.mul(power(n), h);
+  return f32x4.add(sh, madd(exp2Fraction(f32x4.sub(z, wholePart(n))), sh, b));
+}

@@ -1,0 +1,93 @@
+import type { Access, Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
+import type { KernelCall } from "../../tensor/device.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+
+const SILU = 1;
+const REVERSE = 2;
+const ABSENT = 0;
+
+function addressOf(context: WasmKernelContext, tensor: Tensor | undefined): number {
+  return tensor ? context.address(tensor) : ABSENT;
+}
+
+/** Address, and strides of batch and row in bytes. */
+function rowsOf(context: WasmKernelContext, tensor: Tensor | undefined): number[] {
+  return tensor ? [context.address(tensor), tensor.strides[0]! * 4, tensor.strides[1]! * 4] : [ABSENT, 0, 0];
+}
+
+function access(context: WasmKernelContext, { inputs, outputs }: KernelCall, scratch: readonly Range[]): Access {
+  const ranges = (tensors: KernelCall["inputs"]): Range[] =>
+    Object.values(tensors).flatMap((tensor) => (tensor ? [context.range(tensor)] : []));
+  return { reads: ranges(inputs), writes: [...ranges(outputs), ...scratch] };
+}
+
+/** Arguments that forward and backward share, in the order of kernel.as.ts. */
+function commonWords(context: WasmKernelContext, { axes, inputs, params }: KernelCall, frames: number): number[] {
+  const flags = (params["activation"] === "silu" ? SILU : 0) | (params["reverse"] ? REVERSE : 0);
+  return [
+    ...["batch", "length", "channels", "window"].map((name) => axes[name]!),
+    flags,
+    ...rowsOf(context, inputs["x"]),
+    context.address(inputs["weight"]!),
+    ...["bias", "initialState", "segmentIds"].map((name) => addressOf(context, inputs[name])),
+    frames,
+  ];
+}
+
+function framesFor(context: WasmKernelContext, { axes }: KernelCall): Range {
+  const bytes = context.threads * (axes["window"]! * 32 + 16);
+  return [context.scratch(bytes), bytes];
+}
+
+const causalConv: WasmKernel = (context, call) => {
+  const frames = framesFor(context, call);
+  const words = commonWords(context, call, frames[0]);
+  words.push(context.address(call.outputs["y"]!), context.address(call.outputs["finalState"]!));
+  context.command("causalConvForward", words, access(context, call, [frames]));
+};
+
+const causalConvBackward: WasmKernel = (context, call) => {
+  const { inputs, outputs, axes } = call;
+  const frames = framesFor(context, call);
+  const bytes = axes["batch"]! * Math.ceil(axes["channels"]! / 4) * (axes["window"]! + 1) * 16;
+  const sums: Range = [context.scratch(bytes), bytes];
+  const words = commonWords(context, call, frames[0]);
+  words.push(
+    ...rowsOf(context, inputs["dy"]),
+    addressOf(context, inputs["dFinalState"]),
+    context.address(outputs["dx"]!),
+    context.address(outputs["dWeight"]!),
+    addressOf(context, outputs["dBias"]),
+    addressOf(context, outputs["dInitialState"]),
+    sums[0],
+  );
+  context.command("causalConvBackward", words, access(context, call, [frames, sums]));
+};
+
+/** A step is a sequence of one sample whose states are one memory. */
+const convUpdate: WasmKernel = (context, call) => {
+  const { axes, inputs, outputs, params } = call;
+  const frames = framesFor(context, call);
+  const { x, weight, bias, state } = inputs;
+  const words = [
+    ...[axes["batch"]!, 1, axes["channels"]!, axes["window"]!],
+    params["activation"] === "silu" ? SILU : 0,
+    ...[context.address(x!), x!.strides[0]! * 4, 0],
+    context.address(weight!),
+    addressOf(context, bias),
+    context.address(state!),
+    ABSENT,
+    frames[0],
+    context.address(outputs["y"]!),
+    context.address(state!),
+  ];
+  const { reads, writes } = access(context, call, [frames]);
+  context.command("causalConvForward", words, { reads, writes: [...writes, context.range(state!)] });
+};
+
+/** Wasm kernels of this folder. */
+export const causalConvWasm = {
+  causalConv,
+  causalConvBackward,
+  convUpdate,
+} as const satisfies Record<string, WasmKernel>;

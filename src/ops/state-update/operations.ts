@@ -1,0 +1,10 @@
+import { defineOp, type Op } from "../op.ts";
+
+/** One step of the selective scan on a state that is changed in place. Parameter: `deltaSoftplus`. */
+export const stateUpdateOp: Op = defineOp({
+  name: "stateUpdate",
+  signature:
+    "h[batch channels state], u[batch channels], delta[batch channels], A[channels state], B[batch groups state], C[batch groups state], D?[channels], z?[batch channels], deltaBias?[channels] -> y[batch channels]",
+  mutates: ["h"],
+  accumulate: "float32",
+});
