@@ -1,0 +1,155 @@
+// Products with a matrix in panels of 8 columns: y = a b, b as [ceil(columns / 8)] [inner] [8]. A dense matrix
+// [inner] [columns] is read in the same way: its panels are 32 bytes apart, and a step of k goes to the next row.
+import { partStart } from "../../backends/wasm/assembly/partition.as";
+import { tile1x1, tile1x4, tile2x1, tile2x2, tile3x1, tile4x1 } from "./tiles.gen.as";
+
+/** Steps of k that are summed in registers before they are added to y; part of what fixes the bits of a result. */
+const INNER_BLOCK: i32 = 384;
+/** Rows of a that stay in the second-level cache while panels pass by. */
+const ROW_BLOCK: i32 = 192;
+/** Bytes of a that fit there whole; panels are then read once, from end to end. */
+const WHOLE_BYTES: i32 = 196608;
+/** Bytes of scratch a thread has: a tile of 4 rows, and 8 elements of bias. */
+const EDGE_BYTES: usize = 192;
+
+/**
+ * y = a b + bias, or y += a b.
+ * Arguments: a, its row stride, b, from one panel to the next, y, its row stride, rows, inner, columns, bias or 0, add,
+ * scratch of 192 bytes a thread, batches, from one batch to the next in a, b and y, from one k to the next in b.
+ * Strides in bytes.
+ */
+export function gemmPanels(args: usize, thread: i32, threads: i32): void {
+  const batches = load<i32>(args, 48);
+  if (batches > 1 && batches >= threads) {
+    const end = partStart(batches, thread + 1, threads);
+    for (let batch = partStart(batches, thread, threads); batch < end; batch++) product(args, batch, 0, 1, thread);
+  } else {
+    for (let batch = 0; batch < batches; batch++) product(args, batch, thread, threads, thread);
+  }
+}
+
+/** One part of one product; parts are rectangles of y. */
+function product(args: usize, batch: i32, part: i32, parts: i32, thread: i32): void {
+  const rows = load<i32>(args, 24);
+  const panels = (load<i32>(args, 32) + 7) >> 3;
+  const rowTiles = (rows + 3) >> 2;
+  const rowParts = chooseRowParts(rowTiles, panels, parts);
+  const panelParts = parts / rowParts;
+  const row = part % rowParts;
+  const column = part / rowParts;
+  const firstRow = partStart(rowTiles, row, rowParts) << 2;
+  const endRow = min(rows, partStart(rowTiles, row + 1, rowParts) << 2);
+  const firstPanel = partStart(panels, column, panelParts);
+  const endPanel = partStart(panels, column + 1, panelParts);
+  if (endRow - firstRow < 4) thinBlock(args, batch, thread, firstRow, endRow, firstPanel, endPanel);
+  else {
+    for (let start = firstRow; start < endRow; start += ROW_BLOCK) {
+      block(args, batch, thread, start, min(start + ROW_BLOCK, endRow), firstPanel, endPanel);
+    }
+  }
+}
+
+/** In how many parts rows are cut (panels in the rest) so that the largest part is small and reads little. */
+function chooseRowParts(rowTiles: i32, panels: i32, parts: i32): i32 {
+  let best = 1;
+  let bestCost: i64 = i64.MAX_VALUE;
+  for (let rowParts = 1; rowParts <= parts; rowParts++) {
+    if (parts % rowParts != 0) continue;
+    const panelParts = parts / rowParts;
+    const tiles = <i64>((rowTiles + rowParts - 1) / rowParts);
+    const own = <i64>((panels + panelParts - 1) / panelParts);
+    // a tile computes 64 products a step of k; reading a row or column counts as a few
+    const cost = tiles * own * 16 + tiles * 4 + own * 8;
+    if (cost < bestCost) {
+      bestCost = cost;
+      best = rowParts;
+    }
+  }
+  return best;
+}
+
+function block(
+  args: usize, batch: i32, thread: i32, firstRow: i32, endRow: i32, firstPanel: i32, endPanel: i32,
+): void {
+  const inner = load<i32>(args, 28);
+  const whole = (endRow - firstRow) * inner <= WHOLE_BYTES / 4;
+  const step = whole ? 1 : endPanel - firstPanel;
+  for (let panel = firstPanel; panel < endPanel; panel += step) {
+    let first = 0;
+    do {
+      const count = min(INNER_BLOCK, inner - first);
+      for (let own = panel; own < panel + step; own++) {
+        for (let row = firstRow; row < endRow; row += 4) {
+          tiles(args, batch, thread, row, min(4, endRow - row), own, 1, first, count);
+        }
+      }
+      first += INNER_BLOCK;
+    } while (first < inner);
+  }
+}
+
+/** Up to 3 rows: several panels at once, so that enough sums are under way. */
+function thinBlock(
+  args: usize, batch: i32, thread: i32, firstRow: i32, endRow: i32, firstPanel: i32, endPanel: i32,
+): void {
+  const rows = endRow - firstRow;
+  if (rows <= 0) return;
+  const inner = load<i32>(args, 28);
+  const fullPanels = load<i32>(args, 32) >> 3;
+  const together = rows == 1 ? 4 : rows == 2 ? 2 : 1;
+  for (let panel = firstPanel; panel < endPanel; ) {
+    const width = panel + together <= min(endPanel, fullPanels) ? together : 1;
+    let first = 0;
+    do {
+      tiles(args, batch, thread, firstRow, rows, panel, width, first, min(INNER_BLOCK, inner - first));
+      first += INNER_BLOCK;
+    } while (first < inner);
+    panel += width;
+  }
+}
+
+/** `rows` rows by `width` panels, over `count` steps of k from `first`. */
+function tiles(
+  args: usize, batch: i32, thread: i32, row: i32, rows: i32, panel: i32, width: i32, first: i32, count: i32,
+): void {
+  const aStride = <usize>load<u32>(args, 4);
+  const panelStride = <usize>load<u32>(args, 12);
+  const yStride = <usize>load<u32>(args, 20);
+  const step = <usize>load<u32>(args, 64);
+  const a = <usize>load<u32>(args) + <usize>batch * load<u32>(args, 52) + <usize>row * aStride + (<usize>first << 2);
+  const b =
+    <usize>load<u32>(args, 8) + <usize>batch * load<u32>(args, 56) + <usize>panel * panelStride + <usize>first * step;
+  const y =
+    <usize>load<u32>(args, 16) + <usize>batch * load<u32>(args, 60) + <usize>row * yStride + (<usize>panel << 5);
+  const add = first > 0 || load<i32>(args, 40) != 0;
+  let bias = <usize>load<u32>(args, 36);
+  if (bias != 0) bias += <usize>panel << 5;
+  const columns = load<i32>(args, 32) - (panel << 3);
+  if (columns >= 8) tile(rows, width, a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+  else {
+    const edge = <usize>load<u32>(args, 44) + <usize>thread * EDGE_BYTES;
+    const bytes = <usize>columns << 2;
+    if (bias != 0) memory.copy(edge + 128, bias, bytes);
+    if (add) copyRows(edge, 32, y, yStride, rows, bytes);
+    tile(rows, 1, a, aStride, b, panelStride, step, edge, 32, count, bias != 0 ? edge + 128 : 0, add);
+    copyRows(y, yStride, edge, 32, rows, bytes);
+  }
+}
+
+function copyRows(to: usize, toStride: usize, from: usize, fromStride: usize, rows: i32, bytes: usize): void {
+  for (let row = 0; row < rows; row++) memory.copy(to + row * toStride, from + row * fromStride, bytes);
+}
+
+function tile(
+  rows: i32, width: i32, a: usize, aStride: usize, b: usize, panelStride: usize, step: usize, y: usize, yStride: usize,
+  count: i32, bias: usize, add: bool,
+): void {
+  if (rows == 4) tile4x1(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+  else if (rows == 1) {
+    if (width == 4) tile1x4(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+    else tile1x1(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+  } else if (rows == 2) {
+    if (width == 2) tile2x2(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+    else tile2x1(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+  } else tile3x1(a, aStride, b, panelStride, step, y, yStride, count, bias, add);
+}
