@@ -45,7 +45,7 @@ export function unwatch(storage: Storage): void {
 /** The stack without the frames of this room. */
 function callers(): string {
   const lines = (new Error().stack ?? "").split("\n").slice(1);
-  const outside = lines.filter((line) => !/[\\/]tensor[\\/](leaks|storage|tensor)\./.test(line));
+  const outside = lines.filter((line) => !/[\\/]tensor[\\/](leaks|storage|tensor)\.[jt]s/.test(line));
   return `\n${outside.slice(0, 6).join("\n")}`;
 }
 
