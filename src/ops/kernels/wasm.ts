@@ -1,5 +1,6 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
 import { causalConvWasm } from "../causal-conv/wasm.ts";
+import { crossEntropyWasm } from "../cross-entropy/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
@@ -12,6 +13,7 @@ import type { OpName } from "../operations.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
+import { softmaxWasm } from "../softmax/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
 
 /** Every op on the wasm backend. */
@@ -28,4 +30,6 @@ export const wasmKernels = {
   ...causalConvWasm,
   ...stateUpdateWasm,
   ...mambaBlockStepWasm,
+  ...softmaxWasm,
+  ...crossEntropyWasm,
 } as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;

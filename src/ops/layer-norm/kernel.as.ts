@@ -1,17 +1,9 @@
-import { loadPartial } from "../../backends/wasm/assembly/partial.as";
+import { firstLanes, loadPartial } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { rowOffset } from "../../backends/wasm/assembly/rows.as";
 import { madd, nmadd, sumLanes } from "../../backends/wasm/assembly/simd.as";
 import { sumRow } from "../reduce/kernel.as";
 import { addRow } from "../rms-norm/kernel.as";
-
-/** The `count` (1 to 3) differences x - mean at `x`, then zeros. */
-// @ts-ignore: decorator
-@inline
-function partialDifference(x: usize, mean: v128, count: i32): v128 {
-  const there = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
-  return v128.and(f32x4.sub(loadPartial(x, count), mean), there);
-}
 
 /** y = (x - mean) factor weight + bias; 0 stands for no weight or no bias. */
 function normaliseRow(y: usize, x: usize, mean: f32, factor: f32, weight: usize, bias: usize, count: i32): void {
@@ -68,7 +60,7 @@ export function layerNorm(args: usize, thread: i32, threads: i32): void {
       squares = madd(difference, difference, squares);
     }
     if (rest) {
-      const difference = partialDifference(x + whole, means, rest);
+      const difference = v128.and(f32x4.sub(loadPartial(x + whole, rest), means), firstLanes(rest));
       differences = f32x4.add(differences, difference);
       squares = madd(difference, difference, squares);
     }

@@ -36,3 +36,10 @@ export function loadStridedPartial(address: usize, stride: usize, count: i32): v
   const pair = v128.load_lane<f32>(address + stride, first, 1);
   return count == 2 ? pair : v128.load_lane<f32>(address + 2 * stride, pair, 2);
 }
+
+/** All bits in the first `count` (1 to 3) lanes, none in the others. */
+// @ts-ignore: decorator
+@inline
+export function firstLanes(count: i32): v128 {
+  return i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count));
+}
