@@ -1,6 +1,8 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
+import { castWasm } from "../cast/wasm.ts";
 import { causalConvWasm } from "../causal-conv/wasm.ts";
 import { crossEntropyWasm } from "../cross-entropy/wasm.ts";
+import { dropoutWasm } from "../dropout/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
@@ -10,6 +12,7 @@ import { matmulWasm } from "../matmul/wasm.ts";
 import { movementWasm } from "../movement/wasm.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
+import { randomWasm } from "../random/wasm.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
@@ -32,4 +35,7 @@ export const wasmKernels = {
   ...mambaBlockStepWasm,
   ...softmaxWasm,
   ...crossEntropyWasm,
+  ...castWasm,
+  ...randomWasm,
+  ...dropoutWasm,
 } as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;

@@ -1,27 +1,43 @@
 import { mergeRows, type Range, rowWords, type WasmKernel, type WasmKernelContext } from "../../backends/wasm/index.ts";
 import { bytesPerElement } from "../../tensor/dtype.ts";
-import { denseStrides, type Shape } from "../../tensor/shape.ts";
+import { denseStrides, type Shape, sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
-/** Elements of a target from `address` on. */
-interface Place {
+/** Where elements lie: byte address of the first, and element strides. */
+export interface Place {
   readonly address: number;
   readonly strides: readonly number[];
 }
 
-function copyInto(context: WasmKernelContext, x: Tensor, { address, strides }: Place): void {
-  if (x.size === 0) return;
-  const width = bytesPerElement(x.dtype);
-  const rows = mergeRows(x.shape, [strides, x.strides]);
+/** Copies the elements of a shape from one place to another. */
+export function copyElements(
+  context: WasmKernelContext,
+  { shape, width }: { shape: Shape; width: number },
+  to: Place,
+  from: Place,
+): void {
+  if (sizeOf(shape) === 0) return;
+  const rows = mergeRows(shape, [to.strides, from.strides]);
   const [toStride, fromStride] = rows.inner as [number, number];
   const words = [
-    ...[rows.columns, rows.rows, rows.sizes.length, address, context.address(x)],
+    ...[rows.columns, rows.rows, rows.sizes.length, to.address, from.address],
     ...[toStride * width, fromStride * width, width],
     ...rowWords(rows, width),
   ];
-  const last = x.shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
-  const written: Range = [address, (last + 1) * width];
-  context.command("copyRows", words, { reads: [context.range(x)], writes: [written] });
+  const span = ({ address, strides }: Place): Range => {
+    const last = shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
+    return [address, (last + 1) * width];
+  };
+  context.command("copyRows", words, { reads: [span(from)], writes: [span(to)] });
+}
+
+/** Where a tensor's elements lie. */
+export function placeOf(context: WasmKernelContext, x: Tensor): Place {
+  return { address: context.address(x), strides: x.strides };
+}
+
+function copyInto(context: WasmKernelContext, x: Tensor, to: Place): void {
+  copyElements(context, { shape: x.shape, width: bytesPerElement(x.dtype) }, to, placeOf(context, x));
 }
 
 /** Where a part lies in a dense tensor that starts at `whole`, `start` elements along `axis`. */
@@ -31,8 +47,7 @@ function partPlace(context: WasmKernelContext, whole: Tensor, shape: Shape, axis
 }
 
 const copy: WasmKernel = (context, { inputs, outputs }) => {
-  const y = outputs["y"]!;
-  copyInto(context, inputs["x"]!, { address: context.address(y), strides: y.strides });
+  copyInto(context, inputs["x"]!, placeOf(context, outputs["y"]!));
 };
 
 const placeSlice: WasmKernel = (context, { inputs, outputs, params }) => {
