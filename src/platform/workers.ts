@@ -1,7 +1,7 @@
 /** A started worker. */
 export interface WorkerHandle {
   post(message: unknown): void;
-  /** Whether it keeps a Node process alive; it does not at first. Nothing in browsers. */
+  /** Whether it keeps a Node process alive; it does at first. Nothing in browsers. */
   keepAlive(busy: boolean): void;
   terminate(): void;
 }

@@ -34,6 +34,7 @@ export function launchWorker(setup: WorkerSetup, first: Record<string, unknown>)
         if (message.failed !== undefined) fail(message.failed);
         else if (message.ready) {
           ready = true;
+          worker.keepAlive(false);
           resolve(worker);
         } else setup.onMessage(message);
       },

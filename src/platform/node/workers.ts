@@ -8,7 +8,6 @@ export function startWorker(source: string, url: string | URL | undefined, event
   const worker = url === undefined ? new Worker(source, { eval: true }) : new Worker(new URL(url));
   worker.on("message", events.message);
   worker.on("error", (error) => events.error(String((error as Error).message)));
-  worker.unref();
   return {
     post: (message) => worker.postMessage(message),
     keepAlive: (busy) => (busy ? worker.ref() : worker.unref()),
