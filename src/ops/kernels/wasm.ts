@@ -6,6 +6,7 @@ import { dropoutWasm } from "../dropout/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
+import { linearCrossEntropyWasm } from "../linear-cross-entropy/wasm.ts";
 import { linearWasm } from "../linear/wasm.ts";
 import { mambaBlockStepWasm } from "../mamba-block-step/wasm.ts";
 import { matmulWasm } from "../matmul/wasm.ts";
@@ -26,6 +27,7 @@ export const wasmKernels = {
   ...reduceWasm,
   ...matmulWasm,
   ...linearWasm,
+  ...linearCrossEntropyWasm,
   ...embeddingWasm,
   ...rmsNormWasm,
   ...layerNormWasm,

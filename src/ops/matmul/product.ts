@@ -1,5 +1,6 @@
 import type { Range, WasmKernelContext } from "../../backends/wasm/index.ts";
 import { type Operand, partOf } from "./operand.ts";
+import { ScratchLoop } from "./scratch-loop.ts";
 
 /** A matrix [inner columns] as [ceil(columns / 8)] [inner] [8]. */
 export interface Panels {
@@ -57,27 +58,29 @@ function encodePacked(context: WasmKernelContext, product: Product & { b: Operan
   const { a, b, y, rows, inner, columns, batches = 1, bias } = product;
   const innerChunk = Math.min(inner, INNER_CHUNK);
   const columnChunk = Math.min(columns, Math.max(8, Math.floor(PACK_BYTES / (innerChunk * 32 || 1)) * 8));
-  const panelBytes = Math.ceil(columnChunk / 8) * innerChunk * 32;
+  const bytes = panelBytes(innerChunk, columnChunk);
   const fits = innerChunk === inner && columnChunk === columns;
-  const perBatch = b.batchStride === 0 ? 0 : panelBytes;
+  const perBatch = b.batchStride === 0 ? 0 : bytes;
   const together = fits ? Math.min(batches, Math.max(1, Math.floor(PACK_BYTES / (perBatch || 1)))) : 1;
-  const packed = context.scratch(perBatch === 0 ? panelBytes : panelBytes * together);
+  const packed = context.scratch(perBatch === 0 ? bytes : bytes * together);
+  const step = new ScratchLoop(context);
   for (let batch = 0; batch < batches; batch += together) {
     const count = Math.min(together, batches - batch);
     for (let k = 0; k < inner || k === 0; k += innerChunk || 1) {
       for (let column = 0; column < columns; column += columnChunk) {
+        step.rewind();
         const innerPart = Math.min(innerChunk, inner - k);
         const part = { inner: innerPart, columns: Math.min(columnChunk, columns - column) };
         const from = shifted(partOf(b, k, column), batch);
-        const panels = pack(context, from, packed, part, b.batchStride === 0 ? 1 : count);
+        const panels = encodePack(step, from, packed, part, b.batchStride === 0 ? 1 : count);
         const target = shifted({ ...y, address: y.address + column * 4 }, batch);
         const ordered: Product = {
           ...{ a: shifted(partOf(a, 0, k), batch), b: panels, y: target, rows, ...part, batches: count },
           bias: bias && { address: bias.address + column * 4, range: bias.range },
           add: product.add || k > 0,
         };
-        if (a.columnStride === 4) encodeOrdered(context, ordered);
-        else encodeGathered(context, ordered);
+        if (a.columnStride === 4) encodeOrdered(step, ordered);
+        else encodeGathered(step, ordered);
       }
     }
   }
@@ -91,14 +94,20 @@ interface Packed extends Panels {
   readonly batchStride: number;
 }
 
-function pack(
+/** Bytes of a matrix [inner columns] in panels. */
+export function panelBytes(inner: number, columns: number): number {
+  return Math.ceil(columns / 8) * inner * 32;
+}
+
+/** Appends the command that writes a matrix [inner columns], or several, in panels at `to`. */
+export function encodePack(
   context: WasmKernelContext,
   from: Operand,
   to: number,
   { inner, columns }: { inner: number; columns: number },
-  batches: number,
+  batches = 1,
 ): Packed {
-  const bytes = Math.ceil(columns / 8) * inner * 32;
+  const bytes = panelBytes(inner, columns);
   const batchStride = batches === 1 ? 0 : bytes;
   const words = [from.address, from.rowStride, from.columnStride, to, inner, columns, batches];
   const range: Range = [to, bytes * batches];
@@ -115,25 +124,17 @@ function encodeGathered(context: WasmKernelContext, product: Product): void {
     rowChunk < rows ? 1 : Math.min(batches, Math.max(1, Math.floor(PACK_BYTES / (rows * rowBytes || 1))));
   const batchStride = rowChunk * rowBytes;
   const to = context.scratch(together * batchStride);
+  const step = new ScratchLoop(context);
   for (let batch = 0; batch < batches; batch += together) {
     const count = Math.min(together, batches - batch);
     for (let row = 0; row < rows; row += rowChunk) {
+      step.rewind();
       const part = Math.min(rowChunk, rows - row);
       const from = shifted(partOf(a, row, 0), batch);
-      const words = [
-        from.address,
-        from.rowStride,
-        from.columnStride,
-        to,
-        part,
-        inner,
-        count,
-        a.batchStride,
-        batchStride,
-      ];
+      const words = [from.address, from.rowStride, from.columnStride, to, part, inner, count];
       const range: Range = [to, count * batchStride];
-      context.command("gatherRows", words, { reads: [a.range], writes: [range] });
-      encodeOrdered(context, {
+      step.command("gatherRows", [...words, a.batchStride, batchStride], { reads: [a.range], writes: [range] });
+      encodeOrdered(step, {
         ...product,
         a: { address: to, rowStride: rowBytes, columnStride: 4, batchStride, range },
         b: { ...b, address: b.address + batch * batchStrideOf(b) },
