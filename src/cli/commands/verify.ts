@@ -54,7 +54,7 @@ async function report(
 export function formatVerification({ compared, notCompared }: Verification, device: string): string {
   const width = Math.max(10, ...[...compared, ...notCompared].map(({ name }) => name.length)) + 2;
   const lines = compared.map(({ name, measure, error, limit, ok }) => {
-    const numbers = `${error.toExponential(2).padStart(9)}  limit ${limit.toExponential(0)}  ${measure}`;
+    const numbers = `${scientific(error, 2).padStart(9)}  limit ${scientific(limit, 0)}  ${measure}`;
     return `${ok ? "ok  " : "FAIL"}  ${name.padEnd(width)}${numbers}`;
   });
   const skipped = notCompared.map(({ name, reason }) => `--    ${name.padEnd(width)}not compared: ${reason}`);
@@ -64,4 +64,8 @@ export function formatVerification({ compared, notCompared }: Verification, devi
       ? "the golden holds nothing to compare"
       : `${compared.length} compared on ${device}, ${failed} past their limit, ${notCompared.length} not compared`;
   return [...lines, ...skipped, end, ""].join("\n");
+}
+
+function scientific(value: number, digits: number): string {
+  return value === 0 ? "0" : value.toExponential(digits);
 }
