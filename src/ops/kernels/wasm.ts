@@ -6,8 +6,8 @@ import { dropoutWasm } from "../dropout/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
-import { linearCrossEntropyWasm } from "../linear-cross-entropy/wasm.ts";
 import { linearWasm } from "../linear/wasm.ts";
+import { linearCrossEntropyWasm } from "../linear-cross-entropy/wasm.ts";
 import { mambaBlockStepWasm } from "../mamba-block-step/wasm.ts";
 import { matmulWasm } from "../matmul/wasm.ts";
 import { movementWasm } from "../movement/wasm.ts";
@@ -40,4 +40,4 @@ export const wasmKernels = {
   ...castWasm,
   ...randomWasm,
   ...dropoutWasm,
-} as const satisfies Partial<Record<OpName, WasmKernel | Composed>>;
+} as const satisfies Record<OpName, WasmKernel | Composed>;
