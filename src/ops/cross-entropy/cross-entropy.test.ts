@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { type Fill, sharedDevice, testOp } from "../../../test/kit/test-op.ts";
+import { type Fill, fastBackends, sharedDevice, testOp } from "../../../test/kit/test-op.ts";
 import { valueAndGrad } from "../../autograd/index.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
+import { openDevice } from "../devices.ts";
 import { mul } from "../elementwise/index.ts";
 import { sum } from "../reduce/index.ts";
 import { crossEntropy } from "./index.ts";
@@ -87,5 +88,14 @@ describe("crossEntropy", () => {
     ).toThrowErrorMatchingInlineSnapshot(
       `[MambaError: crossEntropy: targets must be in 0 to 1; got -2 at position 1; check the tokenizer against the model]`,
     );
+  });
+
+  it.runIf(fastBackends.includes("wasm"))("rejects the read after a target that is no class on wasm", async () => {
+    const device = await openDevice("wasm", { threads: 2 });
+    const logits = tensor(new Float32Array(6), [3, 2], { device });
+    const { losses } = crossEntropy(logits, tensor(Int32Array.of(0, 5, 1), [3], { device }), { reduction: "none" });
+    await expect(losses.read()).rejects.toMatchObject({ code: "ID_OUT_OF_RANGE", facts: { actual: 5, expected: 2 } });
+    expect([...(await losses.read())]).toEqual([Math.LN2, 0, Math.LN2].map(Math.fround));
+    device.dispose();
   });
 });

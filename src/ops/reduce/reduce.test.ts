@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
-import { sharedDevice, testOp } from "../../../test/kit/test-op.ts";
+import { fastBackends, sharedDevice, testOp } from "../../../test/kit/test-op.ts";
+import { Random } from "../../tensor/random.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { argmax, broadcastTo, max, mean, sum } from "./index.ts";
 import { expandOp, reduceMaxOp, reduceSumOp } from "./operations.ts";
@@ -23,4 +24,27 @@ it("reduces over any axes", async () => {
   expect(max(x, { axis: [0, 1], keepDims: true }).shape).toEqual([1, 1]);
   expect([...(await argmax(x).read())]).toEqual([1, 2]);
   expect([...(await broadcastTo(sum(x, { axis: 1, keepDims: true }), [2, 2]).read())]).toEqual([8, 8, 13, 13]);
+});
+
+it.each(["reference", ...fastBackends] as const)(
+  "finds the first of equals on %s, and passes NaN over",
+  async (name) => {
+    const device = await sharedDevice(name);
+    const row = new Float32Array(103).fill(-3);
+    for (const place of [41, 43, 60, 101]) row[place] = 7;
+    row[5] = Number.NaN;
+    expect(await argmax(tensor(row, [1, 103], { device })).item()).toBe(41);
+    expect(await max(tensor(row, undefined, { device })).item()).toBe(7);
+    expect([...(await argmax(tensor([2, 1, 5, 5, 2, 5], [3, 2], { device }), 0).read())]).toEqual([1, 1]);
+  },
+);
+
+it.each(["reference", ...fastBackends] as const)("adds a million numbers to seven digits on %s", async (name) => {
+  const device = await sharedDevice(name);
+  const values = Float32Array.from(new Random(2).uniforms(1_000_003));
+  const exact = values.reduce((total, value) => total + value, 0);
+  for (const shape of [[1_000_003], [1_000_003, 1]]) {
+    const total = await sum(tensor(values, shape, { device }), { axis: 0 }).read();
+    expect(Math.abs(total[0]! - exact) / exact).toBeLessThan(1e-6);
+  }
 });
