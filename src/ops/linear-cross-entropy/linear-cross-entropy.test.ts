@@ -6,6 +6,7 @@ import { Random } from "../../tensor/random.ts";
 import { sizeOf } from "../../tensor/shape.ts";
 import { tensor } from "../../tensor/tensor.ts";
 import { crossEntropy } from "../cross-entropy/index.ts";
+import { openDevice } from "../devices.ts";
 import { linear, packWeight } from "../linear/index.ts";
 import { slice } from "../movement/index.ts";
 import { linearCrossEntropy } from "./index.ts";
@@ -94,13 +95,62 @@ describe.each(["reference", ...fastBackends] as DeviceName[])("linearCrossEntrop
   });
 });
 
-it("stays finite where the exponentials of single chunks overflow", async () => {
-  const device = await sharedDevice("reference");
-  const x = tensor(Float64Array.of(1), [1, 1], { device });
-  const weight = tensor(Float64Array.of(-900, 800, 900, 900), [4, 1], { device });
-  const ids = tensor(Int32Array.of(1), [1], { device });
-  const { loss } = linearCrossEntropy(x, weight, ids, { rowChunk: 1 });
-  expect(await loss.item()).toBeCloseTo(100 + Math.log(2), 12);
+it.each(["reference", ...fastBackends] as DeviceName[])(
+  "stays finite where the exponentials of single chunks overflow on %s",
+  async (name) => {
+    const device = await sharedDevice(name);
+    const x = tensor([1], [1, 1], { device });
+    const logits = Float32Array.from({ length: 12 }, (_, i) => -900 - i);
+    logits.set([800, 900], 1);
+    logits[11] = 900;
+    const weight = tensor(logits, [12, 1], { device });
+    const ids = tensor(Int32Array.of(1), [1], { device });
+    const { loss } = linearCrossEntropy(x, weight, ids, { rowChunk: 1 });
+    expect(await loss.item()).toBeCloseTo(100 + Math.log(2), 4);
+  },
+);
+
+it("gives the same bits with any number of threads on wasm, forward and backward", async () => {
+  const results = [];
+  for (const threads of [0, 2, 3]) {
+    using device = await openDevice("wasm", { threads });
+    const random = new Random(8);
+    const make = (shape: number[]) => tensor(Float32Array.from(random.normals(sizeOf(shape))), shape, { device });
+    const [x, weight] = [make([61, 30]), make([100, 30])];
+    const ids = tensor(
+      Int32Array.from({ length: 61 }, () => random.integer(97)),
+      [61],
+      { device },
+    );
+    const options = { vocabSize: 97, tokenChunk: 25, rowChunk: 40 };
+    const { value, gradients } = valueAndGrad(() => linearCrossEntropy(x, weight, ids, options).loss, { x, weight });
+    results.push([await value.read(), await gradients.x.read(), await gradients.weight.read()]);
+  }
+  expect(results[1]).toEqual(results[0]);
+  expect(results[2]).toEqual(results[0]);
+});
+
+it("says which target is out of range at the next read on wasm", async () => {
+  const { x, weight } = await draw("wasm");
+  const ids = tensor(new Int32Array(tokens).fill(vocabSize), [tokens], { device: x.device });
+  await expect(linearCrossEntropy(x, weight, ids, { vocabSize }).loss.read()).rejects.toThrow(
+    "linearCrossEntropy: ids must be in 0 to 34; got 35; check the tokenizer against the model",
+  );
+});
+
+it("takes scratch for one block of logits on wasm, however many there are", async () => {
+  using device = await openDevice("wasm", { threads: 0 });
+  const x = tensor(new Float32Array(300 * 16).fill(0.1), [300, 16], { device });
+  const weight = tensor(new Float32Array(4000 * 16), [4000, 16], { device });
+  const ids = tensor(new Int32Array(300), [300], { device });
+  const { value, gradients } = valueAndGrad(
+    () => linearCrossEntropy(x, weight, ids, { tokenChunk: 50, rowChunk: 200 }).loss,
+    { x, weight },
+  );
+  expect(await value.item()).toBeCloseTo(Math.log(4000), 4);
+  expect((await gradients.weight.read()).length).toBe(64_000);
+  // two weights, two inputs, a block of logits and its transpose, and some rows in panels: below 1 MiB
+  expect(device.memory().peak).toBeLessThan(2 ** 20);
 });
 
 it("refuses targets among the padding rows and sizes that cannot be", async () => {
