@@ -1,0 +1,15 @@
+/**
+ * Text to ids and back: tokenizers of `tokenizer.json`, bytes, streaming decode, chat templates.
+ *
+ * @module
+ */
+export { ByteTokenizer } from "./byte-tokenizer.ts";
+export { loadTokenizer } from "./pretrained-tokenizer.ts";
+export type {
+  ChatMessage,
+  ChatTemplateOptions,
+  DecodeOptions,
+  StreamDecoder,
+  StreamSnapshot,
+  Tokenizer,
+} from "./tokenizer.ts";
