@@ -1,0 +1,61 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const main = join(root, "dist/cli/main.js");
+
+/** Test fixtures. */
+export const fixtures = join(root, "test/fixtures");
+
+/** What a command left behind. */
+export interface Finished {
+  readonly exitCode: number | null;
+  readonly output: string;
+  readonly errors: string;
+}
+
+/** Starts the built command. */
+export function start(...argv: string[]): ChildProcess {
+  return spawn(process.execPath, [main, ...argv], { stdio: ["ignore", "pipe", "pipe"] });
+}
+
+/** Waits for a command, gathering what it writes. */
+export async function finish(child: ChildProcess): Promise<Finished> {
+  let output = "";
+  let errors = "";
+  child.stdout!.setEncoding("utf8").on("data", (part: string) => (output += part));
+  child.stderr!.setEncoding("utf8").on("data", (part: string) => (errors += part));
+  const [exitCode] = (await once(child, "close")) as [number | null];
+  return { exitCode, output, errors };
+}
+
+/** Runs the built command. */
+export const run = (...argv: string[]): Promise<Finished> => finish(start(...argv));
+
+/** Runs with `--json`, expects it to end well and with one object, and gives that. */
+export async function runJson(...argv: string[]): Promise<Record<string, unknown>> {
+  const { exitCode, output, errors } = await run(...argv, "--json");
+  expect({ exitCode, errors }).toEqual({ exitCode: 0, errors: "" });
+  expect(output.trimEnd().split("\n")).toHaveLength(1);
+  return JSON.parse(output) as Record<string, unknown>;
+}
+
+function modified(path: string): number {
+  const facts = statSync(path, { throwIfNoEntry: false });
+  return facts?.mtimeMs ?? 0;
+}
+
+function isBuilt(): boolean {
+  const sources = readdirSync(join(root, "src"), { recursive: true }).map((name) => join(root, "src", String(name)));
+  const built = modified(main);
+  return sources.every((path) => /\.(test|as)\.ts$/.test(path) || !path.endsWith(".ts") || modified(path) <= built);
+}
+
+/** Builds the command if a source is newer than it. */
+export function buildCommand(): void {
+  if (!isBuilt()) execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
+}
