@@ -1,0 +1,272 @@
+import type { LanguageModel, RecurrentState } from "../models/index.ts";
+import type { Device } from "../tensor/device.ts";
+import { throwIfAborted } from "../tensor/errors.ts";
+import type { StreamDecoder, Tokenizer } from "../text/index.ts";
+import {
+  extractRow,
+  type GenerationFacts,
+  GenerationState,
+  MAX_RECENT_IDS,
+  type ModelIdentity,
+} from "./generation-state.ts";
+import type { ResolvedGenerationOptions } from "./options.ts";
+import { prefill, stackStates, step } from "./prefill.ts";
+import { createSampler, type Sampled, type Sampler } from "./sampler.ts";
+import { StopMatcher } from "./stop.ts";
+
+/** A model with everything that text generation needs around it. */
+export interface GenerationEngine {
+  readonly model: LanguageModel;
+  readonly device: Device;
+  readonly tokenizer: Tokenizer;
+  readonly identity: () => Promise<ModelIdentity>;
+}
+
+/** Why a text ended: a stop token, a stop string, or the token budget. */
+export type FinishReason = "stop-token" | "stop-string" | "length";
+
+/** Log-probability of one generated token, natural logarithm, before penalties and temperature. */
+export interface TokenLogprob {
+  readonly id: number;
+  readonly logprob: number;
+  /** The likeliest tokens at this place, best first. */
+  readonly top: readonly { id: number; logprob: number }[];
+}
+
+/** Token counts of a run. */
+export interface Usage {
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+}
+
+/** A piece of a streamed text. */
+export interface StreamChunk {
+  /** New text; may be empty while a character or a possible stop string is held back. */
+  readonly text: string;
+  /** The new ids behind it; empty in the last chunk. */
+  readonly tokens: readonly number[];
+  readonly logprobs?: readonly TokenLogprob[];
+  /** Only in the last chunk. */
+  readonly finishReason?: FinishReason;
+  /** Only in the last chunk. */
+  readonly usage?: Usage;
+  /** Only in the last chunk: where to go on. */
+  readonly state?: GenerationState;
+}
+
+/** A finished text. */
+export interface GenerationResult {
+  readonly text: string;
+  readonly tokens: readonly number[];
+  readonly logprobs?: readonly TokenLogprob[];
+  readonly finishReason: FinishReason;
+  readonly usage: Usage;
+  /** Pass it as `state` to go on exactly here. */
+  readonly state: GenerationState;
+}
+
+/** One prompt and what came before it. */
+export interface GenerationRequest {
+  readonly ids: readonly number[];
+  readonly state?: GenerationState;
+}
+
+/** One sequence in progress: its sampler, its text, and its end. */
+class Sequence {
+  readonly tokens: number[] = [];
+  readonly logprobs: TokenLogprob[] = [];
+  readonly promptTokens: number;
+  readonly #options: ResolvedGenerationOptions;
+  readonly #sampler: Sampler;
+  readonly #decoder: StreamDecoder;
+  readonly #stop: StopMatcher;
+  readonly #recent: number[];
+  readonly #stopIds: ReadonlySet<number>;
+  #lastLogits: Float32Array;
+  #finishReason: FinishReason | undefined;
+  #pending: number | undefined;
+
+  constructor(
+    engine: GenerationEngine,
+    request: GenerationRequest,
+    options: ResolvedGenerationOptions,
+    row: number,
+    logits: Float32Array,
+  ) {
+    const before = request.state?.facts;
+    this.#options = options;
+    this.#stopIds = new Set(options.stopTokenIds);
+    this.#sampler = createSampler(options, {
+      vocabSize: engine.model.vocabSize,
+      counter: before?.samplerCounter ?? 0,
+      stream: row,
+    });
+    this.#decoder = engine.tokenizer.stream();
+    if (before?.decoder !== undefined && request.ids.length === 0) this.#decoder.restore(before.decoder as never);
+    this.#stop = new StopMatcher(options.stop);
+    this.#recent = [...(before?.recentIds ?? []), ...request.ids].slice(-MAX_RECENT_IDS);
+    this.promptTokens = request.ids.length;
+    this.#lastLogits = logits;
+    if (options.maxNewTokens === 0) this.#finishReason = "length";
+  }
+
+  get finishReason(): FinishReason | undefined {
+    return this.#finishReason;
+  }
+
+  /** The id to feed next. */
+  get pending(): number {
+    return this.#pending ?? 0;
+  }
+
+  /** Samples from the latest logits; returns the text that is now certain. */
+  advance(): { text: string; sampled: Sampled } {
+    const sampled = this.#sampler.next(this.#lastLogits.slice(), this.#recent);
+    const { id } = sampled;
+    this.#pending = id;
+    this.tokens.push(id);
+    this.#recent.push(id);
+    if (this.#recent.length > MAX_RECENT_IDS) this.#recent.shift();
+    if (this.#stopIds.has(id)) {
+      this.#finishReason = "stop-token";
+      return { text: this.#flush(), sampled };
+    }
+    const { text, stopped } = this.#stop.push(this.#decoder.push(id));
+    if (stopped) this.#finishReason = "stop-string";
+    else if (this.tokens.length >= this.#options.maxNewTokens) this.#finishReason = "length";
+    return { text: this.#finishReason === "length" ? text + this.#stop.flush() : text, sampled };
+  }
+
+  #flush(): string {
+    const { text, stopped } = this.#stop.push(this.#decoder.flush());
+    return stopped ? text : text + this.#stop.flush();
+  }
+
+  /** Takes the logits after the id that was fed. */
+  feed(logits: Float32Array): void {
+    this.#lastLogits = logits;
+  }
+
+  facts(): GenerationFacts {
+    return {
+      pendingId: this.#pending,
+      samplerCounter: this.#sampler.counter,
+      recentIds: this.#recent,
+      decoder: this.#decoder.snapshot(),
+      lastLogits: this.#lastLogits,
+    };
+  }
+}
+
+/** What one step gave one sequence. */
+export interface SequenceEvent {
+  readonly row: number;
+  readonly chunk: StreamChunk;
+}
+
+/**
+ * Generates for any number of prompts at once; all rows share each read of the weights.
+ *
+ * Rows of different lengths are padded on the left with segments of -1, which change neither a row's state nor
+ * its result. Leaving the iterator early frees everything.
+ *
+ * @param requests - prompts, each with the state it goes on from
+ * @throws AbortError when the signal fires, with everything freed
+ */
+export async function* generateSequences(
+  engine: GenerationEngine,
+  requests: readonly GenerationRequest[],
+  options: ResolvedGenerationOptions,
+): AsyncGenerator<SequenceEvent, void, void> {
+  const { model, device } = engine;
+  const started = await start(engine, requests, options);
+  let state = started.state;
+  const width = started.logits.length / requests.length;
+  const rowOf = (logits: Float32Array, row: number): Float32Array => logits.slice(row * width, (row + 1) * width);
+  const sequences = requests.map(
+    (request, row) => new Sequence(engine, request, options, row, rowOf(started.logits, row)),
+  );
+  try {
+    for (const [row, sequence] of sequences.entries()) {
+      if (sequence.finishReason) yield { row, chunk: last(engine, sequence, state, row, "") };
+    }
+    while (sequences.some((sequence) => !sequence.finishReason)) {
+      throwIfAborted(options.signal, "generate");
+      for (const [row, sequence] of sequences.entries()) {
+        if (sequence.finishReason) continue;
+        const { text, sampled } = sequence.advance();
+        const logprobs = sampled.logprob === undefined ? undefined : [logprobOf(sampled)];
+        if (logprobs) sequence.logprobs.push(...logprobs);
+        yield { row, chunk: { text, tokens: [sampled.id], ...(logprobs ? { logprobs } : {}) } };
+        if (sequence.finishReason) yield { row, chunk: last(engine, sequence, state, row, "") };
+      }
+      if (sequences.every((sequence) => sequence.finishReason)) return;
+      const stepped = await step(
+        model,
+        device,
+        sequences.map((sequence) => sequence.pending),
+        state,
+      );
+      state = stepped.state;
+      sequences.forEach((sequence, row) => {
+        if (!sequence.finishReason) sequence.feed(rowOf(stepped.logits, row));
+      });
+    }
+  } finally {
+    state.dispose();
+  }
+}
+
+function logprobOf({ id, logprob, top }: Sampled): TokenLogprob {
+  return { id, logprob: logprob!, top: top ?? [] };
+}
+
+function last(
+  engine: GenerationEngine,
+  sequence: Sequence,
+  state: RecurrentState,
+  row: number,
+  text: string,
+): StreamChunk {
+  const { model, identity } = engine;
+  const names = model.stateShapes().map(({ name }) => name);
+  return {
+    text,
+    tokens: [],
+    finishReason: sequence.finishReason!,
+    usage: { promptTokens: sequence.promptTokens, completionTokens: sequence.tokens.length },
+    state: new GenerationState(extractRow(model, state, row), names, identity, sequence.facts()),
+  };
+}
+
+async function start(
+  { model, device }: GenerationEngine,
+  requests: readonly GenerationRequest[],
+  options: ResolvedGenerationOptions,
+): Promise<{ logits: Float32Array; state: RecurrentState }> {
+  const prompts = requests.map(({ ids, state }) => {
+    const pending = state?.facts.pendingId;
+    return pending === undefined ? ids : [pending, ...ids];
+  });
+  const only = requests.length === 1 ? requests[0]! : undefined;
+  if (only?.state?.facts.lastLogits && prompts[0]!.length === 0) {
+    return { logits: only.state.facts.lastLogits, state: only.state.model.clone() };
+  }
+  const stacked = stackedState(model, requests);
+  try {
+    return await prefill(model, device, prompts, stacked, options.signal);
+  } finally {
+    stacked?.dispose();
+  }
+}
+
+function stackedState(model: LanguageModel, requests: readonly GenerationRequest[]): RecurrentState | undefined {
+  if (requests.every(({ state }) => !state)) return undefined;
+  const empty = requests.some(({ state }) => !state) ? model.initialState(1) : undefined;
+  const stacked = stackStates(
+    model,
+    requests.map(({ state }) => state?.model ?? empty!),
+  );
+  empty?.dispose();
+  return stacked;
+}

@@ -1,0 +1,22 @@
+/**
+ * Text in progress: prefill, steps, sampling, stopping, streaming, evaluation and saved states.
+ *
+ * @module
+ */
+export { type EvaluateOptions, type Evaluation, evaluateIds } from "./evaluate.ts";
+export {
+  type FinishReason,
+  type GenerationEngine,
+  type GenerationRequest,
+  type GenerationResult,
+  generateSequences,
+  type SequenceEvent,
+  type StreamChunk,
+  type TokenLogprob,
+  type Usage,
+} from "./generate.ts";
+export { type GenerationFacts, GenerationState, type ModelIdentity, readGenerationState } from "./generation-state.ts";
+export { type GenerationOptions, type ResolvedGenerationOptions, resolveGenerationOptions } from "./options.ts";
+export { type PaddedPrompts, type Prefilled, padPrompts, prefill, step } from "./prefill.ts";
+export { createSampler, type Sampled, type Sampler, type SamplerPlace } from "./sampler.ts";
+export { StopMatcher } from "./stop.ts";

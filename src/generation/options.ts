@@ -1,0 +1,219 @@
+import { ConfigError } from "../tensor/errors.ts";
+import type { Tokenizer } from "../text/index.ts";
+import type { GenerationState } from "./generation-state.ts";
+
+/**
+ * How a text is generated. What is left out comes from the model's `generation_config.json`, then from the
+ * defaults named here.
+ */
+export interface GenerationOptions {
+  /** Most tokens to generate; default 128. */
+  readonly maxNewTokens?: number;
+  /** Divides the logits; 0 takes the likeliest token always. Default 1, or 0 where the model says `do_sample: false`. */
+  readonly temperature?: number;
+  /** Sample among this many likeliest tokens; 0 for all. Default 0. */
+  readonly topK?: number;
+  /** Sample among the likeliest tokens that together reach this probability. Default 1. */
+  readonly topP?: number;
+  /** Drop tokens less likely than this times the likeliest. Default 0. */
+  readonly minP?: number;
+  /** Divides positive and multiplies negative logits of tokens that came before. Default 1. */
+  readonly repetitionPenalty?: number;
+  /** Same seed, same text on the same backend; default drawn at random. */
+  readonly seed?: number;
+  /** Text that ends the completion and is not part of it. */
+  readonly stop?: string | readonly string[];
+  /** Ids that end the completion; default the model's and the tokenizer's end-of-sequence ids. */
+  readonly stopTokenIds?: readonly number[];
+  /** Added to the logits, by id. */
+  readonly logitBias?: Readonly<Record<number, number>>;
+  /** Changes logits in place, or returns others, before everything else. `recent` holds the latest ids, newest last. */
+  readonly processLogits?: (logits: Float32Array, recent: readonly number[]) => Float32Array | undefined;
+  /** Log-probabilities of the tokens and of this many likeliest alternatives. */
+  readonly logprobs?: number;
+  readonly signal?: AbortSignal;
+  /** Where to go on from; stays valid. */
+  readonly state?: GenerationState;
+}
+
+/** Options with every default filled in. */
+export interface ResolvedGenerationOptions {
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+  readonly seed: number;
+  readonly stop: readonly string[];
+  readonly stopTokenIds: readonly number[];
+  readonly logitBias: ReadonlyMap<number, number>;
+  readonly processLogits?: GenerationOptions["processLogits"];
+  readonly logprobs?: number;
+  readonly signal?: AbortSignal;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface Range {
+  readonly low: number;
+  readonly high?: number;
+  readonly integer?: boolean;
+  /** Whether `low` itself is too low. */
+  readonly above?: boolean;
+}
+
+const ranges = {
+  maxNewTokens: { low: 0, integer: true },
+  temperature: { low: 0 },
+  topK: { low: 0, integer: true },
+  topP: { low: 0, high: 1, above: true },
+  minP: { low: 0, high: 1 },
+  repetitionPenalty: { low: 0, above: true },
+  seed: { low: 0, high: Number.MAX_SAFE_INTEGER, integer: true },
+  logprobs: { low: 0, integer: true },
+} as const satisfies Record<string, Range>;
+
+type NumberOption = keyof typeof ranges;
+
+const known = [...Object.keys(ranges), "stop", "stopTokenIds", "logitBias", "processLogits", "signal", "state"];
+
+/** Keys of `generation_config.json` by option. */
+const configKeys: Partial<Record<NumberOption, string>> = {
+  maxNewTokens: "max_new_tokens",
+  temperature: "temperature",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
+};
+
+/**
+ * Fills in what the caller left out, and checks everything.
+ *
+ * @param options - the caller's
+ * @param generationConfig - the parsed `generation_config.json`, if there is one
+ * @param tokenizer - whose end-of-sequence id stops the text too
+ * @throws ConfigError naming the option, what came and what may come
+ */
+export function resolveGenerationOptions(
+  options: GenerationOptions,
+  generationConfig: unknown,
+  tokenizer: Pick<Tokenizer, "eosTokenId">,
+): ResolvedGenerationOptions {
+  checkNames(options);
+  const config = isRecord(generationConfig) ? generationConfig : {};
+  const number = (name: NumberOption, otherwise: number): number => {
+    const own = options[name];
+    if (own !== undefined) return checked(name, own, name);
+    const key = configKeys[name];
+    const given = key === undefined ? undefined : config[key];
+    return given === undefined || given === null ? otherwise : checked(name, given, `generation_config.json ${key}`);
+  };
+  const greedy = config["do_sample"] === false && options.temperature === undefined;
+  const { logprobs, processLogits, signal } = options;
+  if (processLogits !== undefined && typeof processLogits !== "function") {
+    throw optionError("processLogits", "be a function", processLogits);
+  }
+  return {
+    maxNewTokens: number("maxNewTokens", 128),
+    temperature: greedy ? 0 : number("temperature", 1),
+    topK: number("topK", 0),
+    topP: number("topP", 1),
+    minP: number("minP", 0),
+    repetitionPenalty: number("repetitionPenalty", 1),
+    seed: options.seed === undefined ? randomSeed() : checked("seed", options.seed, "seed"),
+    stop: stopStrings(options.stop),
+    stopTokenIds: stopIds(options.stopTokenIds, config["eos_token_id"], tokenizer.eosTokenId),
+    logitBias: biases(options.logitBias),
+    ...(logprobs === undefined ? {} : { logprobs: checked("logprobs", logprobs, "logprobs") }),
+    ...(processLogits ? { processLogits } : {}),
+    ...(signal ? { signal } : {}),
+  };
+}
+
+function isRecord(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function optionError(name: string, must: string, came: unknown): ConfigError {
+  const shown = typeof came === "string" ? `"${came}"` : Array.isArray(came) ? `[${came.join(", ")}]` : String(came);
+  return new ConfigError(`generate: ${name} must ${must}; got ${shown}; change it or leave it out`, {
+    option: name,
+    actual: came,
+  });
+}
+
+function checked(name: NumberOption, value: unknown, where: string): number {
+  const { low, high = Number.POSITIVE_INFINITY, integer = false, above = false }: Range = ranges[name];
+  const fits =
+    typeof value === "number" &&
+    (above ? value > low : value >= low) &&
+    value <= high &&
+    Number.isFinite(value) &&
+    (!integer || Number.isSafeInteger(value));
+  if (fits) return value;
+  const kind = integer ? "a whole number" : "a number";
+  const bounds = `${above ? "above" : "from"} ${low}${Number.isFinite(high) ? ` to ${high}` : ""}`;
+  throw optionError(where, `be ${kind} ${bounds}`, value);
+}
+
+function checkNames(options: GenerationOptions): void {
+  for (const name of Object.keys(options)) {
+    if (known.includes(name)) continue;
+    const nearest = known.reduce((best, other) => (distance(name, other) < distance(name, best) ? other : best));
+    throw new ConfigError(
+      `generate: options must be among ${known.join(", ")}; got ${name}; did you mean ${nearest}?`,
+      { option: name, nearest },
+    );
+  }
+}
+
+/** Number of letters to insert, remove or change (Levenshtein), ignoring case. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1]!.toLowerCase() === b[j - 1]!.toLowerCase();
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (same ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}
+
+function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0]!;
+}
+
+function stopStrings(stop: GenerationOptions["stop"]): string[] {
+  const list = stop === undefined ? [] : typeof stop === "string" ? [stop] : stop;
+  if (!Array.isArray(list) || list.some((text) => typeof text !== "string" || text === "")) {
+    throw optionError("stop", "be text or a list of texts, none of them empty", stop);
+  }
+  return [...list];
+}
+
+function stopIds(own: unknown, configured: unknown, eosTokenId: number | undefined): number[] {
+  const usual = configured ?? [];
+  const list = own ?? [...(Array.isArray(usual) ? usual : [usual]), ...(eosTokenId === undefined ? [] : [eosTokenId])];
+  if (!Array.isArray(list) || list.some((id) => !Number.isSafeInteger(id) || id < 0)) {
+    throw optionError("stopTokenIds", "be a list of ids", list);
+  }
+  return [...new Set(list as number[])];
+}
+
+function biases(given: unknown): Map<number, number> {
+  if (given === undefined) return new Map();
+  if (!isRecord(given)) throw optionError("logitBias", "be a record of numbers by id", given);
+  return new Map(
+    Object.entries(given).map(([key, bias]) => {
+      const id = Number(key);
+      if (!Number.isSafeInteger(id) || id < 0) throw optionError("logitBias", "have ids as keys", key);
+      // -Infinity bans a token
+      if (typeof bias !== "number" || Number.isNaN(bias)) throw optionError(`logitBias[${key}]`, "be a number", bias);
+      return [id, bias];
+    }),
+  );
+}
