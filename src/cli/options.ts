@@ -21,6 +21,16 @@ export function realNumber(least: number, most = Number.POSITIVE_INFINITY): (tex
   };
 }
 
+/** Reads a number above zero. */
+export function positiveNumber(most = Number.POSITIVE_INFINITY): (text: string) => number {
+  const parse = realNumber(0, most);
+  return (text) => {
+    const value = parse(text);
+    if (value > 0) return value;
+    throw new InvalidArgumentError("It must be above 0.");
+  };
+}
+
 /** Gathers the values of an option that may be given several times. */
 export function collect<Value>(parse: (text: string) => Value): (text: string, before?: Value[]) => Value[] {
   return (text, before = []) => [...before, parse(text)];
@@ -31,7 +41,7 @@ export function idWithBias(text: string): [number, number] {
   const [, id, bias] = /^(\d+)=(.+)$/.exec(text) ?? [];
   const value = Number(bias);
   if (id !== undefined && !Number.isNaN(value)) return [Number(id), value];
-  throw new InvalidArgumentError("It must read ID=BIAS, as 0=-inf or 17=2.5.".replace("-inf", "-Infinity"));
+  throw new InvalidArgumentError("It must read ID=BIAS, as 0=-Infinity or 17=2.5.");
 }
 
 /** Where computation runs. */

@@ -41,6 +41,7 @@ describe("mamba", () => {
     [["generate", "--temperature", "-1", "x"], /--temperature.*must be a number at least 0/],
     [["generate", "--temperature", "warm", "x"], /must be a number at least 0/],
     [["generate", "--top-p", "1.5", "x"], /from 0 to 1/],
+    [["generate", "--top-p", "0", "x"], /must be above 0/],
     [["generate", "--max-new-tokens", "1.5", "x"], /whole number from 0 up/],
     [["generate", "--logit-bias", "x", "x"], /must read ID=BIAS/],
     [["generate", "--device", "gpu", "x"], /Allowed choices are auto, wasm, reference/],

@@ -6,6 +6,7 @@ import {
   collect,
   type DeviceFlags,
   idWithBias,
+  positiveNumber,
   realNumber,
   type SourceFlags,
   wholeNumber,
@@ -65,9 +66,9 @@ function withSampling(command: Command): Command {
     .option("-n, --max-new-tokens <n>", "stop after this many tokens", wholeNumber(0))
     .option("-t, --temperature <x>", "0 takes the likeliest token always", realNumber(0))
     .option("--top-k <n>", "sample among the n likeliest; 0: all", wholeNumber(0))
-    .option("--top-p <x>", "sample among the likeliest that together reach this probability", realNumber(0, 1))
+    .option("--top-p <x>", "sample among the likeliest that together reach this probability", positiveNumber(1))
     .option("--min-p <x>", "drop tokens less likely than this times the likeliest", realNumber(0, 1))
-    .option("--repetition-penalty <x>", "above 1: tokens that came before become less likely", realNumber(0))
+    .option("--repetition-penalty <x>", "above 1: tokens that came before become less likely", positiveNumber())
     .option("-s, --seed <n>", "same seed, same text", wholeNumber(0))
     .option("--stop <text>", "end before this text; may be repeated", collect(String))
     .option("--stop-token-id <id>", "end at this token; may be repeated", collect(wholeNumber(0)))
