@@ -111,7 +111,9 @@ class PretrainedTokenizer implements Tokenizer {
       const added = this.#added.get(id);
       if (added) return added.special ? undefined : added.content;
       const token = this.#inner.id_to_token(id);
-      return token === undefined ? undefined : Array.from(token as string, (character) => byteOf.get(character) ?? 0x20);
+      return token === undefined
+        ? undefined
+        : Array.from(token as string, (character) => byteOf.get(character) ?? 0x20);
     };
   }
 }

@@ -25,7 +25,15 @@ function byteFallback(): Tokenizer {
   const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
   const decoder = { type: "Sequence", decoders: [{ type: "ByteFallback" }, { type: "Fuse" }] };
   const model = { type: "BPE", vocab, merges: [], byte_fallback: true };
-  return loadTokenizer({ version: "1.0", added_tokens: [], model, decoder, pre_tokenizer: null, normalizer: null, post_processor: null });
+  return loadTokenizer({
+    version: "1.0",
+    added_tokens: [],
+    model,
+    decoder,
+    pre_tokenizer: null,
+    normalizer: null,
+    post_processor: null,
+  });
 }
 
 describe("loadTokenizer", () => {
