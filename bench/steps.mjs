@@ -24,7 +24,7 @@ async function run(ids, cuts) {
   for (const end of [...cuts, ids.length]) {
     const input = tensor(ids.slice(start, end), [1, end - start], { device });
     const result = model.forward(input, { logits: "all", ...(state ? { state, consume: true } : {}) });
-    logits.push(...(await result.logits.read()));
+    for (const logit of await result.logits.read()) logits.push(logit);
     result.logits.dispose();
     input.dispose();
     state = result.state;
