@@ -1,9 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { fastBackends, normal, type OpCase, sharedDevice, testOp } from "../../../test/kit/test-op.ts";
-import type { DeviceName } from "../../tensor/device.ts";
+import { valueAndGrad } from "../../autograd/index.ts";
+import type { Device, DeviceName } from "../../tensor/device.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
-import { slice } from "../movement/index.ts";
+import { openDevice } from "../devices.ts";
+import { add, mul } from "../elementwise/index.ts";
+import { concat, slice } from "../movement/index.ts";
+import { sum } from "../reduce/index.ts";
 import { causalConv, convUpdate } from "./index.ts";
 import { causalConvOp } from "./operations.ts";
 
@@ -26,6 +30,11 @@ testOp(causalConvOp, {
     { axes: { ...axes, window: 2, before: 1, channels: 1 }, params: { activation: "silu" }, omit: ["segmentIds"] },
   ],
 });
+
+/** Stacked samples [batch length channels]. */
+function draw(device: Device, random: Random, shape: number[]): Tensor {
+  return tensor(normal(random, shape).map(Math.fround), shape, { device });
+}
 
 async function difference(a: Tensor, b: Tensor): Promise<number> {
   const [x, y] = [await a.read(), await b.read()];
@@ -78,5 +87,138 @@ for (const name of ["reference", ...fastBackends] as DeviceName[]) {
       }
       expect(await difference(state, whole.finalState)).toBe(0);
     });
+
+    for (const reverse of [false, true]) {
+      it(`treats packed sequences as if they were apart, whatever padding holds${reverse ? ", in reverse" : ""}`, async () => {
+        const device = await sharedDevice(name);
+        const random = new Random(6);
+        const [x, weight, bias] = [
+          draw(device, random, [1, 12, 6]),
+          draw(device, random, [6, 4]),
+          draw(device, random, [6]),
+        ];
+        const initialState = draw(device, random, [1, 3, 6]);
+        const ids = [-1, 0, 0, -1, 0, 1, 2, 2, 2, 2, 2, -1];
+        const segmentIds = tensor(Int32Array.from(ids), [1, 12], { device });
+        const options = { bias, activation: "silu" as const, reverse };
+        const together = causalConv(x, weight, { ...options, initialState, segmentIds });
+        const order = reverse ? [2, 1, 0] : [0, 1, 2];
+        for (const segment of order) {
+          const places = ids.flatMap((id, t) => (id === segment ? [t] : []));
+          const pick = (from: Tensor) =>
+            concat(
+              places.map((t) => slice(from, { axis: 1, start: t, end: t + 1 })),
+              1,
+            );
+          const first = segment === order[0];
+          const apart = causalConv(pick(x), weight, { ...options, ...(first ? { initialState } : {}) });
+          expect(await difference(pick(together.y), apart.y)).toBeLessThan(1e-6);
+          if (segment === order[2]) expect(await difference(together.finalState, apart.finalState)).toBe(0);
+        }
+        for (const t of [0, 3, 11]) {
+          expect(await slice(together.y, { axis: 1, start: t, end: t + 1 }).read()).toEqual(
+            await zeros([6], { device, dtype: x.dtype }).read(),
+          );
+        }
+        const values = await x.read();
+        for (const t of [0, 3, 11]) values.fill(Number.NaN, t * 6, t * 6 + 6);
+        const poisoned = causalConv(tensor(values, [1, 12, 6], { device }), weight, {
+          ...options,
+          initialState,
+          segmentIds,
+        });
+        expect(await difference(poisoned.y, together.y)).toBe(0);
+        expect(await difference(poisoned.finalState, together.finalState)).toBe(0);
+      });
+    }
+
+    it("in reverse is the convolution of the sequence turned round", async () => {
+      const device = await sharedDevice(name);
+      const random = new Random(8);
+      const [x, weight] = [draw(device, random, [2, 9, 5]), draw(device, random, [5, 3])];
+      const turn = (from: Tensor) => {
+        const length = from.shape[1]!;
+        const steps = Array.from({ length }, (_, t) =>
+          slice(from, { axis: 1, start: length - 1 - t, end: length - t }),
+        );
+        return concat(steps, 1);
+      };
+      const [backwards, turned] = [causalConv(x, weight, { reverse: true }), causalConv(turn(x), weight)];
+      expect(await difference(backwards.y, turn(turned.y))).toBeLessThan(1e-6);
+      expect(await difference(backwards.finalState, turned.finalState)).toBe(0);
+    });
+
+    it("passes padding alone by: zeros out, the state as it came", async () => {
+      const device = await sharedDevice(name);
+      const random = new Random(9);
+      const initialState = draw(device, random, [1, 3, 4]);
+      const segmentIds = tensor(new Int32Array(5).fill(-1), [1, 5], { device });
+      const x = draw(device, random, [1, 5, 4]);
+      const { y, finalState } = causalConv(x, draw(device, random, [4, 4]), { initialState, segmentIds });
+      expect(await difference(finalState, initialState)).toBe(0);
+      expect(Math.max(...(await y.read()).map(Math.abs))).toBe(0);
+    });
+
+    it("has a gradient through its final state alone, and none for padding and what came before a new segment", async () => {
+      const device = await sharedDevice(name);
+      const random = new Random(10);
+      const x = draw(device, random, [1, 6, 1]);
+      const initialState = draw(device, random, [1, 2, 1]);
+      const weight = draw(device, random, [1, 3]);
+      const of = (ids: number[]) => {
+        const segmentIds = tensor(Int32Array.from(ids), [1, 6], { device });
+        const leaves = { x, initialState };
+        return valueAndGrad((given) => sum(causalConv(given.x, weight, { ...given, segmentIds }).finalState), leaves);
+      };
+      const last = of([0, 0, 0, 0, -1, 0]).gradients;
+      expect([...(await last.x.read())]).toEqual([0, 0, 0, 1, 0, 1]);
+      expect([...(await last.initialState.read())]).toEqual([0, 0]);
+      const short = of([-1, -1, 0, -1, -1, -1]).gradients;
+      expect([...(await short.x.read())]).toEqual([0, 0, 1, 0, 0, 0]);
+      expect([...(await short.initialState.read())]).toEqual([0, 1]);
+      const fresh = of([0, 0, 0, 0, 0, 1]).gradients;
+      expect([...(await fresh.x.read())]).toEqual([0, 0, 0, 0, 0, 1]);
+      expect([...(await fresh.initialState.read())]).toEqual([0, 0]);
+    });
+
+    it("refuses a state that is not as long as the window needs, and a view to be changed in place", async () => {
+      const device = await sharedDevice(name);
+      const [x, weight] = [zeros([1, 5, 2], { device }), zeros([2, 4], { device })];
+      const initialState = zeros([1, 2, 2], { device });
+      expect(() => causalConv(x, weight, { initialState })).toThrowErrorMatchingInlineSnapshot(
+        `[ShapeError: causalConv: initialState must have shape [batch window-1 channels]; axis "window-1" is 3 in weight but 2 in initialState (got [1 2 2]); pass a fitting tensor]`,
+      );
+      const state = slice(zeros([1, 3, 4], { device }), { axis: 2, end: 2 });
+      const row = zeros([1, 2], { device });
+      expect(() => convUpdate(row, weight, state, { inPlace: true })).toThrowErrorMatchingInlineSnapshot(
+        `[ShapeError: convUpdate: state must be dense to be changed in place; got a view of shape [1 3 2]; leave out inPlace]`,
+      );
+    });
   });
 }
+
+it.runIf(fastBackends.includes("wasm"))(
+  "gives the same bits for any number of threads, forward and backward",
+  async () => {
+    let first: unknown;
+    for (const threads of [0, 1, 2, 3]) {
+      using device = await openDevice("wasm", { threads });
+      const random = new Random(12);
+      const leaves = {
+        x: draw(device, random, [2, 150, 37]),
+        weight: draw(device, random, [37, 4]),
+        bias: draw(device, random, [37]),
+        initialState: draw(device, random, [2, 3, 37]),
+      };
+      const { value, aux, gradients } = valueAndGrad(({ x, weight, ...rest }) => {
+        const made = causalConv(x, weight, { ...rest, activation: "silu" });
+        return { value: add(sum(mul(made.y, made.y)), sum(made.finalState)), aux: made };
+      }, leaves);
+      const bits = await Promise.all(
+        [value, ...Object.values(aux!), ...Object.values(gradients)].map((part) => part.read()),
+      );
+      first ??= bits;
+      expect(bits, `${threads} threads`).toEqual(first);
+    }
+  },
+);

@@ -1,7 +1,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
-import { copy } from "../movement/index.ts";
 import { dense } from "../movement/operations.ts";
 import { apply } from "../op.ts";
+import { ownState } from "../state-update/own-state.ts";
 import { causalConvOp, convUpdateOp } from "./operations.ts";
 
 /** What follows the convolution. */
@@ -73,7 +73,9 @@ export interface ConvUpdateOptions {
  * @param x - [batch channels]
  * @param weight - [channels window]
  * @param state - [batch window-1 channels], newest last
- * @returns y [batch channels] and the state after it
+ * @returns y [batch channels] and the state after it; with `inPlace` a second handle on the memory of `state`, so that
+ *   either may be disposed
+ * @throws ShapeError if an axis disagrees, or a state to be changed in place is not dense
  */
 export function convUpdate(
   x: Tensor,
@@ -82,7 +84,7 @@ export function convUpdate(
   options: ConvUpdateOptions = {},
 ): { y: Tensor; state: Tensor } {
   const { bias, activation = "none", inPlace = false } = options;
-  const next = inPlace ? state.adopted() : copy(state);
+  const next = ownState("convUpdate", "state", state, inPlace);
   const inputs = { x, weight: dense(weight), bias: bias && dense(bias), state: next };
   return { y: apply(convUpdateOp, inputs, { activation })["y"]!, state: next };
 }

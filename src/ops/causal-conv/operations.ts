@@ -1,16 +1,11 @@
 import { apply, defineOp, type GradientCall, type Op, type Tensors } from "../op.ts";
 
-const before = (_: unknown, { window }: Readonly<Record<string, number>>): Record<string, number> => ({
-  before: window! - 1,
-});
-
 /** Causal depthwise convolution with its activation. Parameters: `activation` ("silu" or "none"), `reverse`. */
 export const causalConvOp: Op = defineOp({
   name: "causalConv",
   signature:
-    "x[batch length channels], weight[channels window], bias?[channels], initialState?[batch before channels], segmentIds?[batch length] -> y[batch length channels], finalState[batch before channels]",
+    "x[batch length channels], weight[channels window], bias?[channels], initialState?[batch window-1 channels], segmentIds?[batch length] -> y[batch length channels], finalState[batch window-1 channels]",
   dtypes: { segmentIds: ["int32"] },
-  axes: before,
   saved: ["x", "weight", "bias", "initialState", "segmentIds"],
   gradient: causalConvGradient,
   accumulate: "float32",
@@ -20,9 +15,8 @@ export const causalConvOp: Op = defineOp({
 export const causalConvBackwardOp: Op = defineOp({
   name: "causalConvBackward",
   signature:
-    "x[batch length channels], weight[channels window], bias?[channels], initialState?[batch before channels], segmentIds?[batch length], dy?[batch length channels], dFinalState?[batch before channels] -> dx[batch length channels], dWeight[channels window], dBias?[channels], dInitialState?[batch before channels]",
+    "x[batch length channels], weight[channels window], bias?[channels], initialState?[batch window-1 channels], segmentIds?[batch length], dy?[batch length channels], dFinalState?[batch window-1 channels] -> dx[batch length channels], dWeight[channels window], dBias?[channels], dInitialState?[batch window-1 channels]",
   dtypes: { segmentIds: ["int32"] },
-  axes: before,
   produces: (output, { bias, initialState }) => (output === "dBias" ? bias : initialState) !== undefined,
   accumulate: "float32",
 });
@@ -31,7 +25,7 @@ export const causalConvBackwardOp: Op = defineOp({
 export const convUpdateOp: Op = defineOp({
   name: "convUpdate",
   signature:
-    "x[batch channels], weight[channels window], bias?[channels], state[batch before channels] -> y[batch channels]",
+    "x[batch channels], weight[channels window], bias?[channels], state[batch window-1 channels] -> y[batch channels]",
   mutates: ["state"],
   accumulate: "float32",
 });

@@ -64,25 +64,42 @@ const causalConvBackward: WasmKernel = (context, call) => {
   context.command("causalConvBackward", words, access(context, call, [frames, sums]));
 };
 
-/** A step is a sequence of one sample whose states are one memory. */
-const convUpdate: WasmKernel = (context, call) => {
-  const { axes, inputs, outputs, params } = call;
-  const frames = framesFor(context, call);
-  const { x, weight, bias, state } = inputs;
+/** One step of the convolution in wasm memory. */
+export interface ConvStep {
+  readonly batch: number;
+  readonly channels: number;
+  readonly window: number;
+  /** Rows [batch channels] and the bytes from one to the next. */
+  readonly x: { readonly address: number; readonly rowStride: number; readonly range: Range };
+  readonly y: { readonly address: number; readonly range: Range };
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly state: Tensor;
+  readonly activated: boolean;
+}
+
+/** Appends the command of one step; the state changes in place. */
+export function encodeConvStep(context: WasmKernelContext, step: ConvStep): void {
+  const { batch, channels, window, x, y, weight, bias, state } = step;
   const words = [
-    ...[axes["batch"]!, 1, axes["channels"]!, axes["window"]!],
-    params["activation"] === "silu" ? SILU : 0,
-    ...[context.address(x!), x!.strides[0]! * 4, 0],
-    context.address(weight!),
-    addressOf(context, bias),
-    context.address(state!),
-    ABSENT,
-    frames[0],
-    context.address(outputs["y"]!),
-    context.address(state!),
+    ...[batch, channels, window, step.activated ? 1 : 0, x.address, x.rowStride],
+    ...[context.address(weight), addressOf(context, bias), context.address(state), y.address],
   ];
-  const { reads, writes } = access(context, call, [frames]);
-  context.command("causalConvForward", words, { reads, writes: [...writes, context.range(state!)] });
+  const reads = [x.range, context.range(weight), context.range(state)];
+  if (bias) reads.push(context.range(bias));
+  context.command("convUpdate", words, { reads, writes: [context.range(state), y.range] });
+}
+
+const convUpdate: WasmKernel = (context, { axes, inputs, outputs, params }) => {
+  const { x, weight, bias, state } = inputs as Record<string, Tensor>;
+  const y = outputs["y"]!;
+  encodeConvStep(context, {
+    ...{ batch: axes["batch"]!, channels: axes["channels"]!, window: axes["window"]! },
+    x: { address: context.address(x!), rowStride: x!.strides[0]! * 4, range: context.range(x!) },
+    y: { address: context.address(y), range: context.range(y) },
+    ...{ weight: weight!, bias, state: state! },
+    activated: params["activation"] === "silu",
+  });
 };
 
 /** Wasm kernels of this folder. */

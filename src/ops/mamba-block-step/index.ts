@@ -1,7 +1,7 @@
 import type { Tensor } from "../../tensor/tensor.ts";
-import { copy } from "../movement/index.ts";
 import { dense } from "../movement/operations.ts";
 import { apply } from "../op.ts";
+import { ownState } from "../state-update/own-state.ts";
 import { mambaBlockStepOp } from "./operations.ts";
 
 /** States of one block: conv [batch window-1 dInner], ssm [batch dInner dState]. */
@@ -42,8 +42,9 @@ export interface MambaBlockStepOptions {
  * @param normWeight - [dModel]
  * @param weights - see {@link MambaBlockWeights}; projections may be packed
  * @param options - see {@link MambaBlockStepOptions}
- * @returns y [batch dModel] and the state after it
- * @throws ShapeError if an axis disagrees
+ * @returns y [batch dModel] and the state after it; with `inPlace` second handles on the memory of `state`, so that either
+ *   may be disposed
+ * @throws ShapeError if an axis disagrees, or a state to be changed in place is not dense
  * @see Gu & Dao 2023, section 3.4 and figure 3
  */
 export function mambaBlockStep(
@@ -54,8 +55,9 @@ export function mambaBlockStep(
   options: MambaBlockStepOptions,
 ): { y: Tensor; state: MambaBlockState } {
   const { A, epsilon, mixerNormEpsilon, inPlace = false } = options;
-  const own = (tensor: Tensor): Tensor => (inPlace ? tensor.adopted() : copy(tensor));
-  const next = { conv: own(state.conv), ssm: own(state.ssm) };
+  const own = (name: "conv" | "ssm"): Tensor => ownState("mambaBlockStep", name, state[name], inPlace);
+  const next = { conv: own("conv"), ssm: own("ssm") };
+  const optional = (tensor: Tensor | undefined): Tensor | undefined => tensor && dense(tensor);
   const { inProj, conv, xProj, dtProj, D, outProj } = weights;
   const { y } = apply(
     mambaBlockStepOp,
@@ -63,18 +65,18 @@ export function mambaBlockStep(
       x: dense(x),
       conv: next.conv,
       ssm: next.ssm,
-      normWeight,
+      normWeight: dense(normWeight),
       inProj: inProj.weight,
-      inProjBias: inProj.bias,
-      convWeight: conv.weight,
-      convBias: conv.bias,
+      inProjBias: optional(inProj.bias),
+      convWeight: dense(conv.weight),
+      convBias: optional(conv.bias),
       xProj: xProj.weight,
       dtProj: dtProj.weight,
-      dtBias: dtProj.bias,
-      A,
-      D,
+      dtBias: dense(dtProj.bias),
+      A: dense(A),
+      D: dense(D),
       outProj: outProj.weight,
-      outProjBias: outProj.bias,
+      outProjBias: optional(outProj.bias),
     },
     { epsilon, mixerNormEpsilon },
   );

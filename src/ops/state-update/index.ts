@@ -1,8 +1,9 @@
 import type { Tensor } from "../../tensor/tensor.ts";
-import { copy, reshape } from "../movement/index.ts";
+import { reshape } from "../movement/index.ts";
 import { dense } from "../movement/operations.ts";
 import { apply } from "../op.ts";
 import { stateUpdateOp } from "./operations.ts";
+import { ownState } from "./own-state.ts";
 
 /** Options of {@link stateUpdate}. */
 export interface StateUpdateOptions {
@@ -30,8 +31,9 @@ export interface StateUpdateOptions {
  * @param B - [batch state] or [batch groups state]
  * @param C - like B
  * @param options - see {@link StateUpdateOptions}
- * @returns y [batch channels] and the state after it
- * @throws ShapeError if an axis disagrees
+ * @returns y [batch channels] and the state after it; with `inPlace` a second handle on the memory of `h`
+ * @throws ShapeError if an axis disagrees, channels are not a multiple of groups, or a state to be changed in place is
+ *   not dense
  * @see Gu & Dao 2023, section 3.3; the official `selective_state_update`
  */
 export function stateUpdate(
@@ -44,7 +46,7 @@ export function stateUpdate(
   options: StateUpdateOptions = {},
 ): { y: Tensor; state: Tensor } {
   const { D, z, deltaBias, deltaSoftplus = false, inPlace = false } = options;
-  const state = inPlace ? h.adopted() : copy(h);
+  const state = ownState("stateUpdate", "h", h, inPlace);
   const grouped = (x: Tensor): Tensor => (x.shape.length === 2 ? reshape(x, [x.shape[0]!, 1, x.shape[1]!]) : x);
   const inputs = { h: state, u, delta, A: dense(A), B: grouped(B), C: grouped(C) };
   const extra = { D: D && dense(D), z, deltaBias: deltaBias && dense(deltaBias) };

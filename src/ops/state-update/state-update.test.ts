@@ -3,6 +3,7 @@ import { fastBackends, normal, sharedDevice, testOp, uniform } from "../../../te
 import type { DeviceName } from "../../tensor/device.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { apply } from "../op.ts";
 import { selectiveScan } from "../selective-scan/index.ts";
 import { stateUpdate } from "./index.ts";
 import { stateUpdateOp } from "./operations.ts";
@@ -10,6 +11,8 @@ import { stateUpdateOp } from "./operations.ts";
 const fill = { A: uniform(-2, -0.1), delta: uniform(0.01, 0.5) };
 
 testOp(stateUpdateOp, {
+  // the state is part of what the op makes
+  run: (inputs, params) => ({ ...apply(stateUpdateOp, inputs, params), h: inputs["h"]! }),
   cases: [
     { axes: { batch: 2, channels: 6, state: 16, groups: 2 }, fill },
     { axes: { batch: 1, channels: 5, state: 7, groups: 1 }, fill, params: { deltaSoftplus: true } },

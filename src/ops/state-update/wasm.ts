@@ -1,33 +1,69 @@
-import type { WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
+import type { Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 const SOFTPLUS = 1;
 const ABSENT = 0;
 
-/** Address and strides in bytes of the first axes. */
-function strided(context: WasmKernelContext, tensor: Tensor | undefined, axes: number): number[] {
-  if (!tensor) return new Array<number>(axes + 1).fill(ABSENT);
-  return [context.address(tensor), ...tensor.strides.slice(0, axes).map((stride) => stride * 4)];
+/** Rows of one sample each, in wasm memory; strides in bytes. */
+export interface StepRows {
+  readonly address: number;
+  /** From one sequence of the batch to the next. */
+  readonly rowStride: number;
+  /** From one group to the next, for B and C. */
+  readonly groupStride?: number;
+  readonly range: Range;
+}
+
+/** One step of the selective scan in wasm memory. */
+export interface StateStep {
+  readonly batch: number;
+  readonly channels: number;
+  readonly states: number;
+  readonly groups: number;
+  readonly deltaSoftplus: boolean;
+  readonly h: Tensor;
+  readonly A: Tensor;
+  readonly D: Tensor | undefined;
+  readonly deltaBias: Tensor | undefined;
+  readonly y: Pick<StepRows, "address" | "range">;
+  readonly u: StepRows;
+  readonly delta: StepRows;
+  readonly z: StepRows | undefined;
+  readonly B: StepRows;
+  readonly C: StepRows;
+}
+
+/** Appends the command of one step; h changes in place. */
+export function encodeStateStep(context: WasmKernelContext, step: StateStep): void {
+  const { h, A, D, deltaBias, y, u, delta, z, B, C } = step;
+  const optional = (tensor: Tensor | undefined): number => (tensor ? context.address(tensor) : ABSENT);
+  const row = (rows: StepRows | undefined): number[] => (rows ? [rows.address, rows.rowStride] : [ABSENT, 0]);
+  const words = [
+    ...[step.batch, step.channels, step.states, step.groups, step.deltaSoftplus ? SOFTPLUS : 0],
+    ...[context.address(h), context.address(A), optional(D), optional(deltaBias), y.address],
+    ...[...row(u), ...row(delta), ...row(z)],
+    ...[...row(B), B.groupStride ?? 0, ...row(C), C.groupStride ?? 0],
+  ];
+  const tensors = [h, A, D, deltaBias].flatMap((tensor) => (tensor ? [context.range(tensor)] : []));
+  const rows = [u, delta, z, B, C].flatMap((given) => (given ? [given.range] : []));
+  context.command("stateUpdate", words, { reads: [...tensors, ...rows], writes: [context.range(h), y.range] });
+}
+
+function rowsOf(context: WasmKernelContext, tensor: Tensor): StepRows {
+  const [rowStride, groupStride] = tensor.strides.map((stride) => stride * 4) as [number, number];
+  return { address: context.address(tensor), rowStride, groupStride, range: context.range(tensor) };
 }
 
 const stateUpdate: WasmKernel = (context, { axes, inputs, outputs, params }) => {
-  const { h, u, delta, A, B, C, D, z, deltaBias } = inputs;
+  const { h, u, delta, A, B, C, D, z, deltaBias } = inputs as Record<string, Tensor>;
   const y = outputs["y"]!;
-  const optional = (tensor: Tensor | undefined): number => (tensor ? context.address(tensor) : ABSENT);
-  const words = [
-    ...["batch", "channels", "state", "groups"].map((name) => axes[name]!),
-    params["deltaSoftplus"] ? SOFTPLUS : 0,
-    ...[context.address(h!), context.address(A!), optional(D), optional(deltaBias), context.address(y)],
-    ...strided(context, u, 1),
-    ...strided(context, delta, 1),
-    ...strided(context, z, 1),
-    ...strided(context, B, 2),
-    ...strided(context, C, 2),
-  ];
-  const given = Object.values(inputs).filter((tensor) => tensor !== undefined);
-  context.command("stateUpdate", words, {
-    reads: given.map((tensor) => context.range(tensor)),
-    writes: [context.range(h!), context.range(y)],
+  encodeStateStep(context, {
+    ...{ batch: axes["batch"]!, channels: axes["channels"]!, states: axes["state"]!, groups: axes["groups"]! },
+    deltaSoftplus: params["deltaSoftplus"] === true,
+    ...{ h: h!, A: A!, D, deltaBias },
+    y: { address: context.address(y), range: context.range(y) },
+    ...{ u: rowsOf(context, u!), delta: rowsOf(context, delta!), z: z && rowsOf(context, z) },
+    ...{ B: rowsOf(context, B!), C: rowsOf(context, C!) },
   });
 };
 
