@@ -9,7 +9,7 @@ const window = 4;
 const rank = 48;
 const vocabulary = 50280;
 const ALIGNMENT = 32;
-const type = { uint32: 4, float32: 6, bool: 7, string: 8, array: 9 };
+const type = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 };
 
 const bytes = (size, write) => {
   const buffer = Buffer.alloc(size);
@@ -57,7 +57,7 @@ function metadata() {
   put("tokenizer.ggml.pre", type.string, string("gpt-2"));
   put("tokenizer.ggml.tokens", type.array, array(tokens(), type.string, string));
   const kinds = Array.from({ length: vocabulary }, (_, i) => (i === vocabulary - 1 ? 3 : 1));
-  put("tokenizer.ggml.token_type", type.array, array(kinds, type.uint32, uint32));
+  put("tokenizer.ggml.token_type", type.array, array(kinds, type.int32, uint32));
   put("tokenizer.ggml.merges", type.array, array(["t o", "to k"], type.string, string));
   for (const key of ["bos", "eos", "unknown"]) number(`tokenizer.ggml.${key}_token_id`, vocabulary - 1);
   return entries;
