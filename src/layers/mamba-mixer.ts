@@ -23,15 +23,15 @@ export interface MambaMixerConfig {
 
 /** Parameters of a Mamba-1 mixer; names as in checkpoints, in camel case. */
 export type MambaMixerParameters = {
-  /** [2 dInner, dModel]: the rows of x, then those of the gate z. */
+  /** [2 dInner, dModel], the rows of x, then those of the gate z. */
   readonly inProj: LinearParameters;
   /** weight [dInner dConv], newest sample last; bias [dInner]. */
   readonly conv: { readonly weight: Tensor; readonly bias?: Tensor };
-  /** [dtRank + 2 dState, dInner]: rows of delta, B, C. */
+  /** [dtRank + 2 dState, dInner], rows of delta, B, C. */
   readonly xProj: { readonly weight: Tensor };
   /** weight [dInner dtRank]; bias [dInner] is added inside the softplus. */
   readonly dtProj: { readonly weight: Tensor; readonly bias: Tensor };
-  /** [dInner dState]: A = -exp(A_log). */
+  /** [dInner dState], A = -exp(A_log). */
   readonly A_log: Tensor;
   /** [dInner] skip. */
   readonly D: Tensor;

@@ -13,7 +13,7 @@ export interface CausalConvOptions {
   bias?: Tensor;
   /** Default none. */
   activation?: ConvActivation;
-  /** [batch window-1 channels]: the samples before the sequence, newest last; default zero. */
+  /** [batch window-1 channels], the samples before the sequence, newest last; default zero. */
   initialState?: Tensor;
   /**
    * int32 [batch length], not decreasing: sequences packed into a row. A new segment does not see the one before it; only

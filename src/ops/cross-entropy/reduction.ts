@@ -24,9 +24,9 @@ export type CrossEntropyResult<R extends Reduction> = (R extends "none"
       /** One number, in nats. */
       loss: Tensor;
     }) & {
-  /** [tokens]: 1, or 0 where the target is ignored; of the type of the losses. */
+  /** [tokens], 1, or 0 where the target is ignored; of the type of the losses. */
   valid: Tensor;
-  /** [tokens]: ln of the sum of exp(logits), 0 where the target is ignored; differentiable, for a z-loss. */
+  /** [tokens], ln of the sum of exp(logits), 0 where the target is ignored; differentiable, for a z-loss. */
   logSumExp: Tensor;
 };
 

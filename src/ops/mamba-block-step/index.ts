@@ -22,7 +22,7 @@ export interface MambaBlockWeights {
 
 /** Options of {@link mambaBlockStep}. */
 export interface MambaBlockStepOptions {
-  /** [dInner dState]: -exp(A_log). */
+  /** [dInner dState], -exp(A_log). */
   A: Tensor;
   /** Of the block's RMS norm. */
   epsilon: number;

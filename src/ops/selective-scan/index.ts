@@ -8,9 +8,9 @@ import { selectiveScanOp } from "./operations.ts";
 
 /** Options of {@link selectiveScan}. */
 export interface SelectiveScanOptions {
-  /** [channels]: y += D u. */
+  /** [channels], y += D u. */
   D?: Tensor;
-  /** [batch length channels]: y is multiplied by SiLU(z). */
+  /** [batch length channels], y is multiplied by SiLU(z). */
   z?: Tensor;
   /** [channels], added to delta before the softplus. */
   deltaBias?: Tensor;

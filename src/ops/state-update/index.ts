@@ -7,9 +7,9 @@ import { ownState } from "./own-state.ts";
 
 /** Options of {@link stateUpdate}. */
 export interface StateUpdateOptions {
-  /** [channels]: y += D u. */
+  /** [channels], y += D u. */
   D?: Tensor;
-  /** [batch channels]: y is multiplied by SiLU(z). */
+  /** [batch channels], y is multiplied by SiLU(z). */
   z?: Tensor;
   /** [channels], added to delta before the softplus. */
   deltaBias?: Tensor;
