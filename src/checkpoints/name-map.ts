@@ -76,7 +76,7 @@ function translate(
 /**
  * Name and shape of every parameter of a model, in the order of its records; a tied head is none.
  *
- * @see {@link MambaMixerParameters} for what the axes mean
+ * @see `MambaMixerParameters` of `mamba.ts/layers` for what the axes mean
  */
 export function mambaParameterShapes(config: MambaConfig): Map<string, readonly number[]> {
   const { dModel, paddedVocabSize } = config;

@@ -17,7 +17,7 @@ const longestPickle = 64 * 2 ** 20;
  *
  * The pickle inside is read by a machine that builds plain values and tensor views only, so nothing in the file is ever
  * executed. Views that are transposed or sliced are gathered into row-major order. How tensors are named is told at
- * {@link torchTree}.
+ * `torchTree`.
  *
  * @param input - a source, bytes, or a path
  * @throws CheckpointError if the file is damaged, of the format before PyTorch 1.6, compressed, or names anything
