@@ -9,6 +9,7 @@ export type {
   ChatMessage,
   ChatTemplateOptions,
   DecodeOptions,
+  EncodeOptions,
   StreamDecoder,
   StreamSnapshot,
   Tokenizer,

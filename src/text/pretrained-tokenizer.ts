@@ -2,7 +2,14 @@ import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
 import { TokenizerError } from "../tensor/errors.ts";
 import { renderChat, templateOf } from "./chat-template.ts";
 import { ByteStreamDecoder, type TokenBytes, WindowStreamDecoder } from "./stream-decoder.ts";
-import type { ChatMessage, ChatTemplateOptions, DecodeOptions, StreamDecoder, Tokenizer } from "./tokenizer.ts";
+import type {
+  ChatMessage,
+  ChatTemplateOptions,
+  DecodeOptions,
+  EncodeOptions,
+  StreamDecoder,
+  Tokenizer,
+} from "./tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -61,7 +68,7 @@ class PretrainedTokenizer implements Tokenizer {
     this.#inner = new HubTokenizer(json, config);
     const added = (Array.isArray(json["added_tokens"]) ? json["added_tokens"] : []) as AddedToken[];
     this.#added = new Map(added.map((token) => [token.id, token]));
-    this.vocabSize = Math.max(0, ...[...this.#inner.get_vocab(true).values()].map((id) => id + 1));
+    this.vocabSize = sizeOf(this.#inner.get_vocab(true).values());
     this.#specialTokens = Object.fromEntries(
       ["bos_token", "eos_token", "pad_token", "unk_token"].map((name) => [name, contentOf(config[name])]),
     );
@@ -72,8 +79,8 @@ class PretrainedTokenizer implements Tokenizer {
     this.#bytesOf = isByteLevel(json["decoder"]) ? this.#byteLevel() : undefined;
   }
 
-  encode(text: string): number[] {
-    return this.#inner.encode(text).ids;
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    return this.#inner.encode(text, { add_special_tokens: addSpecialTokens }).ids;
   }
 
   decode(ids: ArrayLike<number>, { skipSpecialTokens = true }: DecodeOptions = {}): string {
@@ -86,7 +93,11 @@ class PretrainedTokenizer implements Tokenizer {
 
   stream(): StreamDecoder {
     if (this.#bytesOf) return new ByteStreamDecoder(this.#bytesOf);
-    return new WindowStreamDecoder((ids) => this.decode(ids));
+    return new WindowStreamDecoder({
+      decode: (ids) => this.decode(ids),
+      skips: (id) => this.#added.get(id)?.special === true,
+      ...(this.#inner.token_to_id("<0x00>") === undefined ? {} : { byteOf: (id) => this.#fallbackByte(id) }),
+    });
   }
 
   applyChatTemplate(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): string {
@@ -104,6 +115,12 @@ class PretrainedTokenizer implements Tokenizer {
     throw new TokenizerError(`decode: ids must be whole numbers from 0; got ${id}; pass what the model gave`, { id });
   }
 
+  /** The byte of a token such as `<0xE2>`. */
+  #fallbackByte(id: number): number | undefined {
+    const hex = /^<0x([0-9A-Fa-f]{2})>$/.exec(this.#inner.id_to_token(id) ?? "")?.[1];
+    return hex === undefined ? undefined : Number.parseInt(hex, 16);
+  }
+
   #byteLevel(): TokenBytes {
     const byteOf = byteLevelAlphabet();
     return (id) => {
@@ -116,6 +133,13 @@ class PretrainedTokenizer implements Tokenizer {
         : Array.from(token as string, (character) => byteOf.get(character) ?? 0x20);
     };
   }
+}
+
+/** One more than the largest id. */
+function sizeOf(ids: Iterable<number>): number {
+  let size = 0;
+  for (const id of ids) size = Math.max(size, id + 1);
+  return size;
 }
 
 function contentOf(token: unknown): string | undefined {

@@ -38,6 +38,16 @@ export class ByteStreamDecoder implements StreamDecoder {
   }
 }
 
+/** What a {@link WindowStreamDecoder} must know of a tokenizer. */
+export interface WindowDecoding {
+  /** Text of ids. */
+  readonly decode: (ids: readonly number[]) => string;
+  /** Whether an id is left out of text, as special tokens are. */
+  readonly skips: (id: number) => boolean;
+  /** The byte that a token such as `<0xE2>` stands for; left out where the vocabulary has no such tokens. */
+  readonly byteOf?: (id: number) => number | undefined;
+}
+
 /** Ids that are decoded together, so that a token's text can depend on those before it. */
 const CONTEXT = 6;
 /** Ids after which text is given out even if it ends in U+FFFD: no character has more bytes. */
@@ -47,28 +57,22 @@ const LONGEST = 8;
  * For any other tokenizer: decodes a short window of ids again and again, and gives out what the newest id adds.
  */
 export class WindowStreamDecoder implements StreamDecoder {
-  readonly #decode: (ids: readonly number[]) => string;
+  readonly #decoding: WindowDecoding;
   #ids: number[] = [];
   #given = 0;
 
-  constructor(decode: (ids: readonly number[]) => string) {
-    this.#decode = decode;
+  constructor(decoding: WindowDecoding) {
+    this.#decoding = decoding;
   }
 
   push(id: number): string {
+    if (this.#decoding.skips(id)) return "";
     this.#ids.push(id);
-    const before = this.#decode(this.#ids.slice(0, this.#given));
-    const after = this.#decode(this.#ids);
-    const waiting = after.endsWith("\uFFFD") && this.#ids.length - this.#given < LONGEST;
-    if (waiting) return "";
-    this.#given = this.#ids.length;
-    this.#trim();
-    return after.slice(before.length);
+    return this.#give(this.#ids.length - this.#uncertain());
   }
 
   flush(): string {
-    const before = this.#decode(this.#ids.slice(0, this.#given));
-    const rest = this.#decode(this.#ids).slice(before.length);
+    const rest = this.#give(this.#ids.length);
     this.#ids = [];
     this.#given = 0;
     return rest;
@@ -83,10 +87,35 @@ export class WindowStreamDecoder implements StreamDecoder {
     this.#given = given;
   }
 
-  #trim(): void {
-    const spare = this.#given - CONTEXT;
-    if (spare <= 0) return;
-    this.#ids.splice(0, spare);
-    this.#given -= spare;
+  /** Ids at the end that are part of a character which is not complete. */
+  #uncertain(): number {
+    const { decode, byteOf } = this.#decoding;
+    if (byteOf) return incompleteBytes(trailingBytes(this.#ids, byteOf));
+    // without byte tokens, text that ends in U+FFFD may be half of a character
+    const waiting = this.#ids.length - this.#given;
+    return waiting < LONGEST && decode(this.#ids).endsWith("\uFFFD") ? waiting : 0;
   }
+
+  /** Text of the first `certain` ids that has not been given out. */
+  #give(certain: number): string {
+    if (certain <= this.#given) return "";
+    const { decode } = this.#decoding;
+    const before = decode(this.#ids.slice(0, this.#given));
+    const text = decode(this.#ids.slice(0, certain)).slice(before.length);
+    const spare = Math.max(0, certain - CONTEXT);
+    this.#ids.splice(0, spare);
+    this.#given = certain - spare;
+    return text;
+  }
+}
+
+/** The bytes of the last ids that are bytes, at most three of them. */
+function trailingBytes(ids: readonly number[], byteOf: (id: number) => number | undefined): number[] {
+  const bytes: number[] = [];
+  for (const id of ids.slice(-3).reverse()) {
+    const byte = byteOf(id);
+    if (byte === undefined) break;
+    bytes.unshift(byte);
+  }
+  return bytes;
 }

@@ -19,20 +19,43 @@ function streamed(decoder: StreamDecoder, ids: readonly number[]): string[] {
   return [...ids.map((id) => decoder.push(id)), decoder.flush()];
 }
 
-/** A tokenizer whose pieces are bytes in `<0x..>` form, as SentencePiece falls back to. */
-function byteFallback(): Tokenizer {
+/** Bytes in `<0x..>` form, as SentencePiece falls back to, then `words`. */
+function vocabularyOf(words: readonly string[]): Record<string, number> {
   const pieces = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
-  const vocab = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  return Object.fromEntries([...pieces, ...words].map((piece, id) => [piece, id]));
+}
+
+const bare = { version: "1.0", added_tokens: [], pre_tokenizer: null, normalizer: null, post_processor: null };
+
+/** A tokenizer whose pieces are bytes and nothing else. */
+function byteFallback(): Tokenizer {
   const decoder = { type: "Sequence", decoders: [{ type: "ByteFallback" }, { type: "Fuse" }] };
-  const model = { type: "BPE", vocab, merges: [], byte_fallback: true };
+  return loadTokenizer({ ...bare, decoder, model: { type: "BPE", vocab: vocabularyOf([]), merges: [] } });
+}
+
+/** In the manner of SentencePiece: spaces are `▁`, one comes before the text, bytes stand for unknown letters. */
+function sentencePiece(): Tokenizer {
+  const vocab = vocabularyOf(["▁", "a", "b", "é", "▁a", "<s>"]);
+  const space = { type: "Replace", pattern: { String: "▁" }, content: " " };
+  const strip = { type: "Strip", content: " ", start: 1, stop: 0 };
   return loadTokenizer({
-    version: "1.0",
-    added_tokens: [],
-    model,
-    decoder,
-    pre_tokenizer: null,
-    normalizer: null,
-    post_processor: null,
+    ...bare,
+    added_tokens: [{ id: vocab["<s>"], content: "<s>", special: true, normalized: false }],
+    normalizer: {
+      type: "Sequence",
+      normalizers: [
+        { type: "Prepend", prepend: "▁" },
+        { type: "Replace", pattern: { String: " " }, content: "▁" },
+      ],
+    },
+    post_processor: {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [vocab["<s>"]], tokens: ["<s>"] } },
+    },
+    decoder: { type: "Sequence", decoders: [space, { type: "ByteFallback" }, { type: "Fuse" }, strip] },
+    model: { type: "BPE", vocab, merges: [["▁", "a"]], byte_fallback: true },
   });
 }
 
@@ -41,7 +64,7 @@ describe("loadTokenizer", () => {
     expect(reference.greedy.length).toBeGreaterThan(1);
     for (const { prompt, prompt_ids, ids, text } of reference.greedy) {
       expect(story.encode(prompt)).toEqual(prompt_ids);
-      expect(prompt + story.decode(ids.slice(prompt_ids.length))).toContain(text.slice(-20));
+      expect(story.decode(ids)).toBe(text);
     }
     expect([story.vocabSize, story.eosTokenId, story.bosTokenId, story.padTokenId]).toEqual([8192, 0, 0, 0]);
   });
@@ -51,6 +74,19 @@ describe("loadTokenizer", () => {
     expect(story.decode(ids)).toBe("Hello");
     expect(story.decode(ids, { skipSpecialTokens: false })).toBe("<|endoftext|>Hello<|endoftext|>");
     expect(streamed(story.stream(), ids).join("")).toBe("Hello");
+  });
+
+  it("adds the tokenizer's special tokens unless told not to", () => {
+    const tokenizer = sentencePiece();
+    const start = tokenizer.vocabSize - 1;
+    expect(tokenizer.encode("a")).toEqual([start, start - 1]);
+    expect(tokenizer.encode("a", { addSpecialTokens: false })).toEqual([start - 1]);
+  });
+
+  it("takes vocabularies of more ids than a call takes arguments", () => {
+    const vocab = Object.fromEntries(Array.from({ length: 200_000 }, (_, id) => [`t${id}`, id]));
+    const json = { ...bare, decoder: { type: "ByteLevel" }, model: { type: "BPE", vocab, merges: [] } };
+    expect(loadTokenizer(json).vocabSize).toBe(200_000);
   });
 
   it("says what is wrong with a file that is no tokenizer", () => {
@@ -67,11 +103,17 @@ describe("streaming decode", () => {
     ["byte-level BPE", story],
     ["bytes", new ByteTokenizer()],
     ["byte fallback", byteFallback()],
+    ["words and byte fallback", sentencePiece()],
   ];
+  const units = fc.oneof(fc.string({ unit: "binary", maxLength: 1 }), fc.constantFrom("\uFFFD", "a", " a", "é", "€"));
+  const texts = fc.array(units, { maxLength: 24 }).map((parts) => parts.join(""));
+  // the library drops a byte order mark at the beginning of a run of byte tokens
+  const hasMark = (text: string): boolean => text.includes("\uFEFF");
   for (const [name, tokenizer] of tokenizers) {
     it(`gives all of the text and never half a character: ${name}`, () => {
       fc.assert(
-        fc.property(fc.string({ unit: "binary", maxLength: 12 }), (text) => {
+        fc.property(texts, (text) => {
+          fc.pre(!(name.includes("fallback") && hasMark(text)));
           const ids = name === "byte fallback" ? new ByteTokenizer().encode(text) : tokenizer.encode(text);
           const parts = streamed(tokenizer.stream(), ids);
           expect(parts.join("")).toBe(text);
@@ -83,16 +125,26 @@ describe("streaming decode", () => {
   }
 
   it("is decode of all ids for ids at random, which need not be UTF-8", () => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 8191 }), { maxLength: 30 }), (ids) => {
-        expect(streamed(story.stream(), ids).join("")).toBe(story.decode(ids));
-      }),
-    );
+    for (const [, tokenizer] of tokenizers) {
+      const ids = fc.array(fc.integer({ min: 0, max: tokenizer.vocabSize - 1 }), { maxLength: 30 });
+      fc.assert(
+        fc.property(ids, (some) => {
+          expect(streamed(tokenizer.stream(), some).join("")).toBe(tokenizer.decode(some));
+        }),
+      );
+    }
+  });
+
+  it("keeps the space of a word that comes after many special tokens", () => {
+    const tokenizer = sentencePiece();
+    const [start, word] = tokenizer.encode("a") as [number, number];
+    const ids = [word, ...new Array<number>(20).fill(start), word];
+    expect(streamed(tokenizer.stream(), ids).join("")).toBe("a a");
   });
 
   it("goes on from a snapshot in the middle of a character", () => {
     const ids = new ByteTokenizer().encode("a🐍b");
-    for (const tokenizer of [new ByteTokenizer(), byteFallback()]) {
+    for (const tokenizer of [new ByteTokenizer(), byteFallback(), sentencePiece()]) {
       for (let cut = 0; cut <= ids.length; cut++) {
         const first = tokenizer.stream();
         const before = ids.slice(0, cut).map((id) => first.push(id));

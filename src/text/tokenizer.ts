@@ -5,6 +5,15 @@ export interface ChatMessage {
   readonly content: string;
 }
 
+/** How text becomes ids. */
+export interface EncodeOptions {
+  /**
+   * Add the special tokens that the tokenizer puts around a text; default true. A rendered chat template holds
+   * them already.
+   */
+  readonly addSpecialTokens?: boolean;
+}
+
 /** How ids become text again. */
 export interface DecodeOptions {
   /** Leave out tokens such as `<|endoftext|>`; default true. */
@@ -24,8 +33,8 @@ export interface Tokenizer {
   readonly bosTokenId?: number;
   readonly eosTokenId?: number;
   readonly padTokenId?: number;
-  /** Ids of a text, with the special tokens that the tokenizer itself adds. */
-  encode(text: string): number[];
+  /** Ids of a text. */
+  encode(text: string, options?: EncodeOptions): number[];
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** A decoder that takes one id at a time. */
   stream(): StreamDecoder;
