@@ -15,7 +15,15 @@ const packed: OpCase["fill"] = {
   segmentIds: (_, [batch, length]) =>
     Int32Array.from({ length: batch! * length! }, (_, i) => [-1, 0, 0, 1, -1, 1, 1, 2, -1][(i % length!) % 9]!),
 };
-const axes = { batch: 2, length: 6, channels: 5, window: 4, before: 3 };
+/** Sequences of `segment` steps, the first steps of every `period` padding. */
+const packedLong = (segment: number, period: number, padding: number): OpCase["fill"] => ({
+  segmentIds: (_, [batch, length]) =>
+    Int32Array.from({ length: batch! * length! }, (_, i) => {
+      const t = i % length!;
+      return t % period < padding ? -1 : Math.floor(t / segment);
+    }),
+});
+const axes = { batch: 2, length: 6, channels: 5, window: 4 };
 
 testOp(causalConvOp, {
   cases: [
@@ -26,8 +34,25 @@ testOp(causalConvOp, {
     { axes: { ...axes, length: 9 }, params: { activation: "none", reverse: true }, fill: packed },
     // shorter than the window
     { axes: { ...axes, length: 2 }, params: { activation: "silu" }, omit: ["segmentIds"] },
-    { axes: { ...axes, window: 1, before: 0 }, params: { activation: "silu" }, omit: ["segmentIds", "initialState"] },
-    { axes: { ...axes, window: 2, before: 1, channels: 1 }, params: { activation: "silu" }, omit: ["segmentIds"] },
+    { axes: { ...axes, window: 1 }, params: { activation: "silu" }, omit: ["segmentIds", "initialState"] },
+    // longer than the tiles that fast kernels cut time into, and more channels than their blocks
+    { axes: { ...axes, length: 130, channels: 7 }, params: { activation: "silu" }, omit: ["segmentIds"] },
+    { axes: { ...axes, length: 65, window: 6 }, params: { activation: "silu" }, omit: ["segmentIds"] },
+    {
+      axes: { ...axes, length: 129, channels: 67 },
+      params: { activation: "silu", reverse: true },
+      omit: ["segmentIds"],
+    },
+    { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(63, 40, 3) },
+    {
+      axes: { ...axes, length: 200, window: 3 },
+      params: { activation: "silu", reverse: true },
+      fill: packedLong(65, 7, 2),
+    },
+    { axes: { ...axes, length: 300 }, params: { activation: "silu" }, fill: packedLong(400, 150, 140) },
+    { axes: { ...axes, length: 300, window: 2 }, params: { activation: "none" }, fill: packedLong(129, 300, 130) },
+    { axes: { ...axes, batch: 1, length: 2200, channels: 2 }, params: { activation: "silu" }, omit: ["segmentIds"] },
+    { axes: { ...axes, window: 2, channels: 1 }, params: { activation: "silu" }, omit: ["segmentIds"] },
   ],
 });
 

@@ -1,21 +1,8 @@
 // One step of the convolution: every sample of the state moves up one place as it is weighed.
 import { silu } from "../../backends/wasm/assembly/math.as";
-import { loadPartial, storePartial } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { madd } from "../../backends/wasm/assembly/simd.as";
-
-// @ts-ignore: decorator
-@inline
-function loadLanes(from: usize, lanes: i32): v128 {
-  return lanes == 4 ? v128.load(from) : loadPartial(from, lanes);
-}
-
-// @ts-ignore: decorator
-@inline
-function storeLanes(to: usize, value: v128, lanes: i32): void {
-  if (lanes == 4) v128.store(to, value);
-  else storePartial(to, value, lanes);
-}
+import { loadLanes, storeLanes } from "./common.as";
 
 /** Weights of one place in the window, of up to four channels `stride` bytes apart. */
 // @ts-ignore: decorator

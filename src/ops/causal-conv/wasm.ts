@@ -5,6 +5,11 @@ import type { Tensor } from "../../tensor/tensor.ts";
 const SILU = 1;
 const REVERSE = 2;
 const ABSENT = 0;
+/** Steps of a tile and bytes of its frame besides those for the window, as in common.as.ts. */
+const TILE = 64;
+const FRAME_BYTES = 16 + TILE * 20;
+/** Most runs of tiles that have sums of weight gradients of their own. */
+const MOST_SPANS = 32;
 
 function addressOf(context: WasmKernelContext, tensor: Tensor | undefined): number {
   return tensor ? context.address(tensor) : ABSENT;
@@ -21,7 +26,7 @@ function access(context: WasmKernelContext, { inputs, outputs }: KernelCall, scr
   return { reads: ranges(inputs), writes: [...ranges(outputs), ...scratch] };
 }
 
-/** Arguments that forward and backward share, in the order of kernel.as.ts. */
+/** Arguments that forward and backward share, in the order of common.as.ts. */
 function commonWords(context: WasmKernelContext, { axes, inputs, params }: KernelCall, frames: number): number[] {
   const flags = (params["activation"] === "silu" ? SILU : 0) | (params["reverse"] ? REVERSE : 0);
   return [
@@ -35,7 +40,7 @@ function commonWords(context: WasmKernelContext, { axes, inputs, params }: Kerne
 }
 
 function framesFor(context: WasmKernelContext, { axes }: KernelCall): Range {
-  const bytes = context.threads * (axes["window"]! * 32 + 16);
+  const bytes = context.threads * (axes["window"]! * 64 + FRAME_BYTES);
   return [context.scratch(bytes), bytes];
 }
 
@@ -49,7 +54,8 @@ const causalConv: WasmKernel = (context, call) => {
 const causalConvBackward: WasmKernel = (context, call) => {
   const { inputs, outputs, axes } = call;
   const frames = framesFor(context, call);
-  const bytes = axes["batch"]! * Math.ceil(axes["channels"]! / 4) * (axes["window"]! + 1) * 16;
+  const spans = Math.min(MOST_SPANS, Math.max(1, Math.ceil(axes["length"]! / TILE)));
+  const bytes = axes["batch"]! * spans * Math.ceil(axes["channels"]! / 4) * (axes["window"]! + 1) * 16;
   const sums: Range = [context.scratch(bytes), bytes];
   const words = commonWords(context, call, frames[0]);
   words.push(
@@ -60,6 +66,7 @@ const causalConvBackward: WasmKernel = (context, call) => {
     addressOf(context, outputs["dBias"]),
     addressOf(context, outputs["dInitialState"]),
     sums[0],
+    spans,
   );
   context.command("causalConvBackward", words, access(context, call, [frames, sums]));
 };

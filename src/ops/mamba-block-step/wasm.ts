@@ -51,13 +51,16 @@ class BlockEncoder {
   }
 
   linear(x: Rows, w: Tensor, bias?: Pick<Rows, "address" | "range">, y: Rows = this.scratch(w.shape[0]!)): Rows {
-    encodeProduct(this.#context, {
-      a: { ...x, columnStride: FLOAT_BYTES, batchStride: 0 },
+    const { address, rowStride, range } = x;
+    const product = {
+      a: { address, rowStride, columnStride: FLOAT_BYTES, batchStride: 0, range },
       b: this.#weight(w),
-      y: { ...y, batchStride: 0 },
-      ...{ rows: this.#batch, inner: w.shape[1]!, columns: w.shape[0]! },
-      ...(bias ? { bias } : {}),
-    });
+      y: { address: y.address, rowStride: y.rowStride, batchStride: 0, range: y.range },
+      rows: this.#batch,
+      inner: w.shape[1]!,
+      columns: w.shape[0]!,
+    };
+    encodeProduct(this.#context, bias ? { ...product, bias } : product);
     return y;
   }
 
