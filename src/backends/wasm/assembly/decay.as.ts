@@ -12,7 +12,8 @@ const MOST: usize = memory.data<f32>([126]);
 @inline
 export function decayed(x: v128, h: v128, b: v128): v128 {
   const most = constant(MOST);
-  const z = f32x4.max(f32x4.min(x, most), f32x4.neg(most));
+  // unlike min and max these are one instruction each
+  const z = f32x4.pmax(f32x4.pmin(x, most), f32x4.neg(most));
   const n = rounded(z);
   const sh = f32x4.mul(power(n), h);
   return f32x4.add(sh, madd(exp2Fraction(f32x4.sub(z, wholePart(n))), sh, b));
