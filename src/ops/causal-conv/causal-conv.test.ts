@@ -44,6 +44,9 @@ testOp(causalConvOp, {
       omit: ["segmentIds"],
     },
     { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(63, 40, 3) },
+    { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(64, 50, 1) },
+    { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(65, 40, 3) },
+    { axes: { ...axes, length: 100, window: 5 }, params: { activation: "silu" }, fill: packedLong(66, 50, 2) },
     {
       axes: { ...axes, length: 200, window: 3 },
       params: { activation: "silu", reverse: true },
