@@ -7,7 +7,10 @@ import type { GenerationState } from "./generation-state.ts";
  * defaults named here.
  */
 export interface GenerationOptions {
-  /** Most tokens to generate; default 128. */
+  /**
+   * Most tokens to generate; default 128. A model's `max_length`, which counts the prompt too, stands in for a
+   * missing `max_new_tokens` as an upper bound.
+   */
   readonly maxNewTokens?: number;
   /** Divides the logits; 0 takes the likeliest token always. Default 1, or 0 where the model says `do_sample: false`. */
   readonly temperature?: number;
@@ -25,12 +28,12 @@ export interface GenerationOptions {
   readonly stop?: string | readonly string[];
   /** Ids that end the completion; default the model's and the tokenizer's end-of-sequence ids. */
   readonly stopTokenIds?: readonly number[];
-  /** Added to the logits, by id. */
+  /** Added to the logits, by id; -Infinity bans a token, Infinity forces it. */
   readonly logitBias?: Readonly<Record<number, number>>;
   /** Changes logits in place, or returns others, before everything else. `recent` holds the latest ids, newest last. */
   readonly processLogits?: (logits: Float32Array, recent: readonly number[]) => Float32Array | undefined;
-  /** Log-probabilities of the tokens and of this many likeliest alternatives. */
-  readonly logprobs?: number;
+  /** Log-probabilities of the tokens and of this many likeliest alternatives; `true` for none of these. */
+  readonly logprobs?: number | true;
   readonly signal?: AbortSignal;
   /** Where to go on from; stays valid. */
   readonly state?: GenerationState;
@@ -78,14 +81,14 @@ type NumberOption = keyof typeof ranges;
 
 const known = [...Object.keys(ranges), "stop", "stopTokenIds", "logitBias", "processLogits", "signal", "state"];
 
-/** Keys of `generation_config.json` by option. */
-const configKeys: Partial<Record<NumberOption, string>> = {
-  maxNewTokens: "max_new_tokens",
-  temperature: "temperature",
-  topK: "top_k",
-  topP: "top_p",
-  minP: "min_p",
-  repetitionPenalty: "repetition_penalty",
+/** Keys of `generation_config.json` by option, the first that is there counts. */
+const configKeys: Partial<Record<NumberOption, readonly string[]>> = {
+  maxNewTokens: ["max_new_tokens", "max_length"],
+  temperature: ["temperature"],
+  topK: ["top_k"],
+  topP: ["top_p"],
+  minP: ["min_p"],
+  repetitionPenalty: ["repetition_penalty"],
 };
 
 /**
@@ -102,19 +105,17 @@ export function resolveGenerationOptions(
   tokenizer: Pick<Tokenizer, "eosTokenId">,
 ): ResolvedGenerationOptions {
   checkNames(options);
-  const config = isRecord(generationConfig) ? generationConfig : {};
+  checkObjects(options);
+  const config = configOf(generationConfig);
   const number = (name: NumberOption, otherwise: number): number => {
     const own = options[name];
     if (own !== undefined) return checked(name, own, name);
-    const key = configKeys[name];
-    const given = key === undefined ? undefined : config[key];
-    return given === undefined || given === null ? otherwise : checked(name, given, `generation_config.json ${key}`);
+    const key = configKeys[name]?.find((candidate) => config[candidate] !== undefined && config[candidate] !== null);
+    return key === undefined ? otherwise : checked(name, config[key], inConfig(key));
   };
   const greedy = config["do_sample"] === false && options.temperature === undefined;
-  const { logprobs, processLogits, signal } = options;
-  if (processLogits !== undefined && typeof processLogits !== "function") {
-    throw optionError("processLogits", "be a function", processLogits);
-  }
+  const { processLogits, signal } = options;
+  const logprobs = options.logprobs === true ? 0 : options.logprobs;
   return {
     maxNewTokens: number("maxNewTokens", 128),
     temperature: greedy ? 0 : number("temperature", 1),
@@ -130,6 +131,21 @@ export function resolveGenerationOptions(
     ...(processLogits ? { processLogits } : {}),
     ...(signal ? { signal } : {}),
   };
+}
+
+/** The parsed `generation_config.json`, or nothing. */
+function configOf(given: unknown): Json {
+  if (given === undefined || given === null) return {};
+  if (!isRecord(given)) throw optionError("generation_config.json", "be an object", given);
+  const sample = given["do_sample"];
+  if (sample !== undefined && sample !== null && typeof sample !== "boolean") {
+    throw optionError(inConfig("do_sample"), "be true or false", sample);
+  }
+  return given;
+}
+
+function inConfig(key: string): string {
+  return `generation_config.json ${key}`;
 }
 
 function isRecord(value: unknown): value is Json {
@@ -158,7 +174,20 @@ function checked(name: NumberOption, value: unknown, where: string): number {
   throw optionError(where, `be ${kind} ${bounds}`, value);
 }
 
+function checkObjects({ processLogits, signal, state }: GenerationOptions): void {
+  if (processLogits !== undefined && typeof processLogits !== "function") {
+    throw optionError("processLogits", "be a function", processLogits);
+  }
+  if (signal !== undefined && typeof (signal as unknown as Json | null)?.["aborted"] !== "boolean") {
+    throw optionError("signal", "be an AbortSignal", signal);
+  }
+  if (state !== undefined && !isRecord((state as unknown as Json | null)?.["facts"])) {
+    throw optionError("state", "be a state that generate, stream or loadState gave", state);
+  }
+}
+
 function checkNames(options: GenerationOptions): void {
+  if (!isRecord(options)) throw optionError("options", "be an object", options);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
     const nearest = known.reduce((best, other) => (distance(name, other) < distance(name, best) ? other : best));
@@ -196,12 +225,16 @@ function stopStrings(stop: GenerationOptions["stop"]): string[] {
 }
 
 function stopIds(own: unknown, configured: unknown, eosTokenId: number | undefined): number[] {
+  if (own !== undefined) return [...new Set(idList(own, "stopTokenIds", "be a list of ids"))];
   const usual = configured ?? [];
-  const list = own ?? [...(Array.isArray(usual) ? usual : [usual]), ...(eosTokenId === undefined ? [] : [eosTokenId])];
-  if (!Array.isArray(list) || list.some((id) => !Number.isSafeInteger(id) || id < 0)) {
-    throw optionError("stopTokenIds", "be a list of ids", list);
-  }
-  return [...new Set(list as number[])];
+  const list = Array.isArray(usual) ? usual : [usual];
+  const ids = idList(list, inConfig("eos_token_id"), "be an id or a list of ids");
+  return [...new Set(eosTokenId === undefined ? ids : [...ids, eosTokenId])];
+}
+
+function idList(given: unknown, name: string, must: string): number[] {
+  if (Array.isArray(given) && given.every((id) => Number.isSafeInteger(id) && id >= 0)) return given;
+  throw optionError(name, must, given);
 }
 
 function biases(given: unknown): Map<number, number> {

@@ -11,15 +11,24 @@ export class StopMatcher {
   /**
    * Takes a piece.
    *
-   * @returns text that cannot be part of a stop string any more; or, once one is complete, the text before the
-   *   earliest one and `stopped`
+   * The stop string that is complete first ends the text, the longest of those that are complete at once; so it
+   * makes no difference how the text is cut into pieces.
+   *
+   * @returns text that cannot be part of a stop string any more; or, once one is complete, the text before it and
+   *   `stopped`
    */
   push(piece: string): { text: string; stopped: boolean } {
     const text = this.#held + piece;
-    const found = this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    if (found.length > 0) {
+    let first: { start: number; end: number } | undefined;
+    for (const stop of this.#stops) {
+      const start = text.indexOf(stop);
+      const end = start + stop.length;
+      if (start < 0) continue;
+      if (!first || end < first.end || (end === first.end && start < first.start)) first = { start, end };
+    }
+    if (first) {
       this.#held = "";
-      return { text: text.slice(0, Math.min(...found)), stopped: true };
+      return { text: text.slice(0, first.start), stopped: true };
     }
     const certain = text.length - this.#beginnings(text);
     this.#held = text.slice(certain);
