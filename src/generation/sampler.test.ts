@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type GenerationOptions, resolveGenerationOptions } from "./options.ts";
 import { createSampler } from "./sampler.ts";
-import { StopMatcher } from "./stop.ts";
 
 const place = { vocabSize: 5, counter: 0, stream: 0 };
 const resolve = (options: GenerationOptions) => resolveGenerationOptions({ seed: 7, ...options }, undefined, {});
@@ -99,82 +98,47 @@ describe("createSampler", () => {
     );
   });
 
-  it("refuses NaN, and logits that allow no token", () => {
-    const sampler = createSampler(resolve({}), place);
-    expect(() => sampler.next(logits(0, Number.NaN), [])).toThrow(/NaN for id 1; the weights/);
-    expect(() => sampler.next(logits(-Infinity, -Infinity), [])).toThrow(/every logit is -Infinity/);
-  });
-});
-
-describe("resolveGenerationOptions", () => {
-  it("takes the caller's options, then the model's, then the defaults", () => {
-    const config = { temperature: 0.7, top_k: 40, eos_token_id: [2, 3], max_new_tokens: 50, do_sample: true };
-    const resolved = resolveGenerationOptions({ topK: 5 }, config, { eosTokenId: 0 });
-    expect(resolved).toMatchObject({ temperature: 0.7, topK: 5, topP: 1, maxNewTokens: 50, stopTokenIds: [2, 3, 0] });
-    expect(resolveGenerationOptions({ stopTokenIds: [] }, config, { eosTokenId: 0 }).stopTokenIds).toEqual([]);
-    const greedy = { do_sample: false, temperature: 0.7 };
-    expect(resolveGenerationOptions({}, greedy, {}).temperature).toBe(0);
-    expect(resolveGenerationOptions({ temperature: 1 }, greedy, {}).temperature).toBe(1);
-    expect(resolveGenerationOptions({}, undefined, {})).toMatchObject({ maxNewTokens: 128, temperature: 1, stop: [] });
-  });
-
-  it("says which option cannot be, what came and what may come", () => {
-    const cases: [unknown, RegExp][] = [
-      [{ temperature: -1 }, /temperature must be a number from 0; got -1/],
-      [{ temperature: Number.NaN }, /temperature must be a number from 0; got NaN/],
-      [{ topP: 0 }, /topP must be a number above 0 to 1; got 0/],
-      [{ topK: 1.5 }, /topK must be a whole number from 0; got 1.5/],
-      [{ maxNewTokens: "3" }, /maxNewTokens must be a whole number from 0; got "3"/],
-      [{ stop: "" }, /stop must be text or a list of texts, none of them empty/],
-      [{ stopTokenIds: [-1] }, /stopTokenIds must be a list of ids; got \[-1\]/],
-      [{ logitBias: { x: 1 } }, /logitBias must have ids as keys; got "x"/],
-      [{ logitBias: { 1: "2" } }, /logitBias\[1\] must be a number/],
-      [{ max_tokens: 3 }, /got max_tokens; did you mean maxNewTokens\?/],
-      [{ topk: 3 }, /got topk; did you mean topK\?/],
-      [{ processLogits: 3 }, /processLogits must be a function; got 3/],
-    ];
-    for (const [options, message] of cases) {
-      expect(() => resolveGenerationOptions(options as GenerationOptions, undefined, {})).toThrow(message);
+  it("bans and forces tokens with an infinite bias, whatever their logits are", () => {
+    for (const temperature of [0, 1]) {
+      const next = (logitBias: Record<number, number>, ...values: number[]): number =>
+        createSampler(resolve({ temperature, logitBias }), place).next(logits(...values), []).id;
+      expect(next({ 2: Infinity }, 9, 9, -Infinity, 9)).toBe(2);
+      expect(next({ 0: -Infinity, 1: -Infinity }, 50, 50, 0)).toBe(2);
     }
-    expect(() => resolveGenerationOptions({}, { top_p: 3 }, {})).toThrow(/generation_config.json top_p must be/);
-  });
-});
-
-describe("StopMatcher", () => {
-  it("cuts where a search of the whole text would, however the text is cut into pieces", () => {
-    const letters = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 24 });
-    const stops = fc.array(fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLength: 4 }), {
-      maxLength: 3,
-    });
-    fc.assert(
-      fc.property(letters, stops, fc.array(fc.integer({ min: 1, max: 4 })), (text, ends, sizes) => {
-        const matcher = new StopMatcher(ends);
-        let out = "";
-        let stopped = false;
-        for (let at = 0, i = 0; at < text.length && !stopped; i++) {
-          const size = sizes[i % (sizes.length || 1)] ?? 1;
-          const result = matcher.push(text.slice(at, at + size));
-          out += result.text;
-          stopped = result.stopped;
-          at += size;
-        }
-        if (!stopped) out += matcher.flush();
-        // the first stop to be complete ends the text, at the earliest place that is known then
-        expect(ends.some((end) => out.includes(end))).toBe(false);
-        expect(text.startsWith(out)).toBe(true);
-        expect(stopped).toBe(ends.some((end) => text.includes(end)));
-        if (!stopped) expect(out).toBe(text);
-        else expect(ends.some((end) => text.startsWith(end, out.length))).toBe(true);
-      }),
-    );
+    expect(() => createSampler(resolve({ logitBias: { 5: 1 } }), place)).toThrow(/below the vocabulary's 5; got 5/);
   });
 
-  it("holds back only what may begin a stop string", () => {
-    const matcher = new StopMatcher(["###"]);
-    expect(matcher.push("one #")).toEqual({ text: "one ", stopped: false });
-    expect(matcher.push("# two")).toEqual({ text: "## two", stopped: false });
-    expect(matcher.push("##")).toEqual({ text: "", stopped: false });
-    expect(matcher.push("# three")).toEqual({ text: "", stopped: true });
-    expect(matcher.flush()).toBe("");
+  it("shows processLogits the logits before any penalty, and the recent ids", () => {
+    const seen: unknown[] = [];
+    const processLogits = (values: Float32Array, recent: readonly number[]): undefined => {
+      seen.push([...values], [...recent]);
+      values[2] = 8;
+    };
+    const options = { temperature: 0, repetitionPenalty: 3, logitBias: { 2: -1 }, processLogits };
+    // (8 - 1) / 3 < 3: bias comes before the penalty
+    expect(createSampler(resolve(options), place).next(logits(3, 0, 1), [2]).id).toBe(0);
+    expect(seen).toEqual([[3, 0, 1], [2]]);
+  });
+
+  it("refuses NaN, overflow, and logits that allow no token", () => {
+    for (const temperature of [0, 1]) {
+      const sampler = createSampler(resolve({ temperature, logprobs: true }), place);
+      expect(() => sampler.next(logits(0, Number.NaN), [])).toThrow(/NaN for id 1; the weights/);
+      expect(() => sampler.next(logits(Infinity, 0), [])).toThrow(/Infinity for id 0; the weights/);
+      expect(() => sampler.next(logits(-Infinity, -Infinity), [])).toThrow(/every logit is -Infinity/);
+      expect(sampler.next(logits(0, -Infinity), [])).toEqual({ id: 0, logprob: 0, top: [] });
+    }
+  });
+
+  it("refuses what processLogits may not give", () => {
+    const cases: [unknown, RegExp][] = [
+      [new Float32Array(1), /must give 2 logits in a Float32Array, or nothing; got 1 of them/],
+      [[0, 1], /or nothing; got object/],
+      [logits(0, Number.NaN), /NaN for id 1/],
+    ];
+    for (const [given, message] of cases) {
+      const sampler = createSampler(resolve({ processLogits: () => given as Float32Array }), place);
+      expect(() => sampler.next(logits(0, 1), [])).toThrow(message);
+    }
   });
 });
