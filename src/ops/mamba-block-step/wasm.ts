@@ -41,10 +41,9 @@ class BlockEncoder {
   norm(x: Rows, epsilon: number, weight?: Tensor): Rows {
     const context = this.#context;
     const y = this.scratch(x.width);
-    const words = [
-      ...[this.#batch, x.width, 1, f32(epsilon), weight ? context.address(weight) : 0, y.address, 0],
-      ...[x.address, 0, this.#batch, x.rowStride, 0],
-    ];
+    const scale = weight ? context.address(weight) : 0;
+    const input = [x.address, 0, this.#batch, x.rowStride, 0] as const;
+    const words = [this.#batch, x.width, 1, f32(epsilon), scale, y.address, 0, ...input];
     const reads = weight ? [x.range, context.range(weight)] : [x.range];
     context.command("rmsNorm", words, { reads, writes: [y.range] });
     return y;
@@ -52,15 +51,15 @@ class BlockEncoder {
 
   linear(x: Rows, w: Tensor, bias?: Pick<Rows, "address" | "range">, y: Rows = this.scratch(w.shape[0]!)): Rows {
     const { address, rowStride, range } = x;
-    const product = {
+    encodeProduct(this.#context, {
       a: { address, rowStride, columnStride: FLOAT_BYTES, batchStride: 0, range },
       b: this.#weight(w),
       y: { address: y.address, rowStride: y.rowStride, batchStride: 0, range: y.range },
       rows: this.#batch,
       inner: w.shape[1]!,
       columns: w.shape[0]!,
-    };
-    encodeProduct(this.#context, bias ? { ...product, bias } : product);
+      bias,
+    });
     return y;
   }
 
@@ -88,7 +87,8 @@ class BlockEncoder {
 
 /** Columns `start` to `start + width` of rows. */
 function columns(rows: Rows, start: number, width: number): Rows {
-  return { ...rows, address: rows.address + start * FLOAT_BYTES, width };
+  // written out: spreading would cost more than all the rest, and this runs for every layer of every token
+  return { address: rows.address + start * FLOAT_BYTES, width, rowStride: rows.rowStride, range: rows.range };
 }
 
 const mambaBlockStep: WasmKernel = (context, { inputs, outputs, axes, params }) => {
@@ -100,9 +100,15 @@ const mambaBlockStep: WasmKernel = (context, { inputs, outputs, axes, params }) 
   const projected = encoder.linear(normed, given["inProj"]!, encoder.vector(given["inProjBias"]));
   const u = encoder.scratch(dInner);
   encodeConvStep(context, {
-    ...{ batch, channels: dInner, window: axes["window"]! },
-    ...{ x: columns(projected, 0, dInner), y: u, weight: given["convWeight"]!, bias: given["convBias"] },
-    ...{ state: given["conv"]!, activated: true },
+    batch,
+    channels: dInner,
+    window: axes["window"]!,
+    x: columns(projected, 0, dInner),
+    y: u,
+    weight: given["convWeight"]!,
+    bias: given["convBias"],
+    state: given["conv"]!,
+    activated: true,
   });
   const selection = encoder.linear(u, given["xProj"]!);
   const epsilon = params["mixerNormEpsilon"] as number;
@@ -113,10 +119,21 @@ const mambaBlockStep: WasmKernel = (context, { inputs, outputs, axes, params }) 
   const delta = encoder.linear(part(0, dtRank), given["dtProj"]!);
   const gated = encoder.scratch(dInner);
   encodeStateStep(context, {
-    ...{ batch, channels: dInner, states: dState, groups: 1, deltaSoftplus: true },
-    ...{ h: given["ssm"]!, A: given["A"]!, D: given["D"], deltaBias: given["dtBias"] },
-    ...{ y: gated, u, delta, z: columns(projected, dInner, dInner) },
-    ...{ B: part(dtRank, dState), C: part(dtRank + dState, dState) },
+    batch,
+    channels: dInner,
+    states: dState,
+    groups: 1,
+    deltaSoftplus: true,
+    h: given["ssm"]!,
+    A: given["A"]!,
+    D: given["D"],
+    deltaBias: given["dtBias"],
+    y: gated,
+    u,
+    delta,
+    z: columns(projected, dInner, dInner),
+    B: part(dtRank, dState),
+    C: part(dtRank + dState, dState),
   });
   encoder.linearWithResidual(gated, given["outProj"]!, given["outProjBias"], x, encoder.tensor(outputs["y"]!));
 };

@@ -37,16 +37,15 @@ export interface StateStep {
 export function encodeStateStep(context: WasmKernelContext, step: StateStep): void {
   const { h, A, D, deltaBias, y, u, delta, z, B, C } = step;
   const optional = (tensor: Tensor | undefined): number => (tensor ? context.address(tensor) : ABSENT);
-  const row = (rows: StepRows | undefined): number[] => (rows ? [rows.address, rows.rowStride] : [ABSENT, 0]);
-  const words = [
-    ...[step.batch, step.channels, step.states, step.groups, step.deltaSoftplus ? SOFTPLUS : 0],
-    ...[context.address(h), context.address(A), optional(D), optional(deltaBias), y.address],
-    ...[...row(u), ...row(delta), ...row(z)],
-    ...[...row(B), B.groupStride ?? 0, ...row(C), C.groupStride ?? 0],
-  ];
-  const tensors = [h, A, D, deltaBias].flatMap((tensor) => (tensor ? [context.range(tensor)] : []));
-  const rows = [u, delta, z, B, C].flatMap((given) => (given ? [given.range] : []));
-  context.command("stateUpdate", words, { reads: [...tensors, ...rows], writes: [context.range(h), y.range] });
+  const words = [step.batch, step.channels, step.states, step.groups, step.deltaSoftplus ? SOFTPLUS : 0];
+  words.push(context.address(h), context.address(A), optional(D), optional(deltaBias), y.address);
+  words.push(u.address, u.rowStride, delta.address, delta.rowStride, z?.address ?? ABSENT, z?.rowStride ?? 0);
+  words.push(B.address, B.rowStride, B.groupStride ?? 0, C.address, C.rowStride, C.groupStride ?? 0);
+  const reads = [context.range(h), context.range(A), u.range, delta.range, B.range, C.range];
+  if (D) reads.push(context.range(D));
+  if (deltaBias) reads.push(context.range(deltaBias));
+  if (z) reads.push(z.range);
+  context.command("stateUpdate", words, { reads, writes: [context.range(h), y.range] });
 }
 
 function rowsOf(context: WasmKernelContext, tensor: Tensor): StepRows {
