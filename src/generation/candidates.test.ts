@@ -60,6 +60,7 @@ describe("candidates", () => {
     close({ topP: 0.75 }, [4 / 9, 3 / 9, 2 / 9, 0]);
     close({ topK: 3, topP: 0.75 }, [4 / 7, 3 / 7, 0, 0]); // 0.7 / 0.9 of the top 3 is more than 0.75
     close({ minP: 0.45 }, [4 / 9, 3 / 9, 2 / 9, 0]);
+    expect(probabilities([0, 1, 0, 1], { ...all, minP: 1 })).toEqual([0, 0.5, 0, 0.5]);
     close({ temperature: 0.5, minP: 0.3 }, [16 / 25, 9 / 25, 0, 0]); // 4 / 16 < 0.3
   });
 

@@ -70,7 +70,8 @@ describe("createSampler", () => {
     const options = { temperature: 0, repetitionPenalty: 2 };
     const next = (given: GenerationOptions, values: number[], recent: number[]): number =>
       createSampler(resolve(given), place).next(logits(...values), recent).id;
-    expect(next(options, [3, 2, 0, 0, 0], [0, 0])).toBe(1); // 3 / 2 < 2, once however often it came
+    expect(next(options, [3, 2, 0, 0, 0], [0])).toBe(1); // 3 / 2 < 2
+    expect(next(options, [3, 1, 0, 0, 0], [0, 0])).toBe(0); // 3 / 2 > 1, once however often it came
     expect(next(options, [-1, -1.5, -9, -9, -9], [0])).toBe(1); // -1 * 2 < -1.5
     expect(next({ temperature: 0, logitBias: { 4: 10 } }, [3, 2, 0, 0, 0], [])).toBe(4);
     expect(next({ temperature: 0, logitBias: { 0: -Infinity } }, [3, 2, 0, 0, 0], [])).toBe(1);

@@ -112,13 +112,8 @@ function draw({ ids, weights }: Candidates, random: Random): number {
   let total = 0;
   for (const weight of weights) total += weight;
   const aim = random.uniform() * total;
-  let sum = 0;
-  let last = 0;
-  for (let i = 0; i < weights.length; i++) {
-    if (weights[i] === 0) continue;
-    sum += weights[i]!;
-    last = i;
-    if (sum > aim) break;
-  }
-  return ids ? ids[last]! : last;
+  let at = 0;
+  // the sum ends as `total` to the bit, which is more than `aim`, so a weight of 0 is never drawn
+  for (let sum = weights[0]!; sum <= aim; ) sum += weights[++at]!;
+  return ids ? ids[at]! : at;
 }

@@ -135,6 +135,29 @@ describe("streaming decode", () => {
     }
   });
 
+  it("ends half a character before a whole token of another kind", () => {
+    const vocab = { Ã: 0, "©": 1, "[x]": 2 };
+    const tokenizer = loadTokenizer({
+      ...bare,
+      added_tokens: [{ id: 2, content: "[x]", special: false, normalized: false }],
+      decoder: { type: "ByteLevel" },
+      model: { type: "BPE", vocab, merges: [] },
+    });
+    expect(streamed(tokenizer.stream(), [0, 1, 0, 2])).toEqual(["", "é", "", "\uFFFD[x]", ""]);
+    expect(tokenizer.decode([0, 1, 0, 2])).toBe("é\uFFFD[x]");
+  });
+
+  it("keeps byte order marks, and halves of a character at the end as U+FFFD", () => {
+    for (const tokenizer of [story, new ByteTokenizer()]) {
+      const ids = tokenizer.encode("\uFEFFa\uFEFF");
+      expect(tokenizer.decode(ids)).toBe("\uFEFFa\uFEFF");
+      expect(streamed(tokenizer.stream(), ids).join("")).toBe("\uFEFFa\uFEFF");
+    }
+    for (const tokenizer of [new ByteTokenizer(), byteFallback()]) {
+      expect(streamed(tokenizer.stream(), [0x61, 0xe2, 0x82])).toEqual(["a", "", "", "\uFFFD"]);
+    }
+  });
+
   it("keeps the space of a word that comes after many special tokens", () => {
     const tokenizer = sentencePiece();
     const [start, word] = tokenizer.encode("a") as [number, number];
