@@ -13,7 +13,7 @@ describe("resolveGenerationOptions", () => {
     expect(resolveGenerationOptions({ temperature: 1 }, greedy, {}).temperature).toBe(1);
     expect(resolveGenerationOptions({}, undefined, {})).toMatchObject({ maxNewTokens: 128, temperature: 1, stop: [] });
     expect(resolveGenerationOptions({}, { max_length: 20, top_k: null }, {})).toMatchObject({
-      maxNewTokens: 20,
+      maxNewTokens: 128,
       topK: 0,
     });
     expect(resolveGenerationOptions({}, { max_length: 20, max_new_tokens: 9 }, {}).maxNewTokens).toBe(9);
@@ -54,7 +54,7 @@ describe("resolveGenerationOptions", () => {
   it("says which key of the model's file cannot be", () => {
     const cases: [unknown, RegExp][] = [
       [{ top_p: 3 }, /generation_config.json top_p must be a number above 0 to 1; got 3/],
-      [{ max_length: -1 }, /generation_config.json max_length must be a whole number from 0; got -1/],
+      [{ max_new_tokens: -1 }, /generation_config.json max_new_tokens must be a whole number from 0; got -1/],
       [{ eos_token_id: "x" }, /generation_config.json eos_token_id must be an id or a list of ids; got \[x\]/],
       [{ do_sample: "no" }, /generation_config.json do_sample must be true or false; got "no"/],
       [[], /generation_config.json must be an object/],

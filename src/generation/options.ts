@@ -7,10 +7,7 @@ import type { GenerationState } from "./generation-state.ts";
  * defaults named here.
  */
 export interface GenerationOptions {
-  /**
-   * Most tokens to generate; default 128. A model's `max_length`, which counts the prompt too, stands in for a
-   * missing `max_new_tokens` as an upper bound.
-   */
+  /** Most tokens to generate; default 128. */
   readonly maxNewTokens?: number;
   /** Divides the logits; 0 takes the likeliest token always. Default 1, or 0 where the model says `do_sample: false`. */
   readonly temperature?: number;
@@ -81,14 +78,14 @@ type NumberOption = keyof typeof ranges;
 
 const known = [...Object.keys(ranges), "stop", "stopTokenIds", "logitBias", "processLogits", "signal", "state"];
 
-/** Keys of `generation_config.json` by option, the first that is there counts. */
-const configKeys: Partial<Record<NumberOption, readonly string[]>> = {
-  maxNewTokens: ["max_new_tokens", "max_length"],
-  temperature: ["temperature"],
-  topK: ["top_k"],
-  topP: ["top_p"],
-  minP: ["min_p"],
-  repetitionPenalty: ["repetition_penalty"],
+/** Keys of `generation_config.json` by option; `max_length` counts the prompt too and is left alone. */
+const configKeys: Partial<Record<NumberOption, string>> = {
+  maxNewTokens: "max_new_tokens",
+  temperature: "temperature",
+  topK: "top_k",
+  topP: "top_p",
+  minP: "min_p",
+  repetitionPenalty: "repetition_penalty",
 };
 
 /**
@@ -110,8 +107,9 @@ export function resolveGenerationOptions(
   const number = (name: NumberOption, otherwise: number): number => {
     const own = options[name];
     if (own !== undefined) return checked(name, own, name);
-    const key = configKeys[name]?.find((candidate) => config[candidate] !== undefined && config[candidate] !== null);
-    return key === undefined ? otherwise : checked(name, config[key], inConfig(key));
+    const key = configKeys[name];
+    const given = key === undefined ? undefined : config[key];
+    return given === undefined || given === null ? otherwise : checked(name, given, inConfig(key!));
   };
   const greedy = config["do_sample"] === false && options.temperature === undefined;
   const { processLogits, signal } = options;
