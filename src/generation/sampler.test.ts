@@ -109,6 +109,13 @@ describe("createSampler", () => {
     expect(() => createSampler(resolve({ logitBias: { 5: 1 } }), place)).toThrow(/below the vocabulary's 5; got 5/);
   });
 
+  it("never chooses an id beyond the vocabulary", () => {
+    for (const temperature of [0, 5]) {
+      const sampler = createSampler(resolve({ temperature }), { ...place, vocabSize: 2 });
+      for (let i = 0; i < 50; i++) expect(sampler.next(logits(1, 2, 9, 9), []).id).toBeLessThan(2);
+    }
+  });
+
   it("shows processLogits the logits before any penalty, and the recent ids", () => {
     const seen: unknown[] = [];
     const processLogits = (values: Float32Array, recent: readonly number[]): undefined => {

@@ -28,6 +28,7 @@ export interface Sampler {
 
 /** What a sampler needs besides the options. */
 export interface SamplerPlace {
+  /** Ids from here on are never chosen: models may have more rows than there are tokens. */
   readonly vocabSize: number;
   /** Random words used before. */
   readonly counter: number;
@@ -52,7 +53,7 @@ export function createSampler(options: ResolvedGenerationOptions, place: Sampler
     next(logits, recent) {
       checkLogits(logits);
       const facts = options.logprobs === undefined ? undefined : logprobsOf(logits, options.logprobs);
-      const penalised = penalise(logits, recent, options);
+      const penalised = penalise(logits, recent, options).fill(Number.NEGATIVE_INFINITY, place.vocabSize);
       const best = largest(penalised);
       checkAllowed(penalised[best]!);
       const id = options.temperature === 0 ? best : draw(candidates(penalised, options), random);
