@@ -96,8 +96,14 @@ export class CausalLM {
     options: GenerationOptions = {},
   ): Promise<GenerationResult | GenerationResult[]> {
     const many = Array.isArray(prompt) && prompt.length > 0 && prompt.every((item) => typeof item === "string");
+    if (many && options.state) {
+      throw new ConfigError(
+        "generate: state must go with one prompt; got several prompts; go on from it with each prompt alone",
+        { prompts: prompt.length },
+      );
+    }
     const prompts = many ? (prompt as readonly string[]) : [prompt as Prompt];
-    const requests = prompts.map((item) => this.#request(item, many ? { ...options, state: undefined } : options));
+    const requests = prompts.map((item) => this.#request(item, options));
     const results = await this.#complete(requests, options);
     return many ? results : results[0]!;
   }
@@ -209,7 +215,9 @@ export class CausalLM {
   #encode(prompt: Prompt): number[] {
     if (typeof prompt === "string") return prompt === "" ? [] : Array.from(this.tokenizer.encode(prompt));
     if (isMessages(prompt)) {
-      return Array.from(this.tokenizer.encode(this.tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true })));
+      const text = this.tokenizer.applyChatTemplate(prompt, { addGenerationPrompt: true });
+      // the template has put in whatever special tokens the model wants
+      return this.tokenizer.encode(text, { addSpecialTokens: false });
     }
     return Array.from(prompt as ArrayLike<number>);
   }
