@@ -6,7 +6,7 @@
  */
 export const control = {
   abort: 1096,
-  spin: 1100,
+  barrierSpin: 1100,
   errorCode: 1152,
   errorLabel: 1156,
   errorActual: 1160,
@@ -15,6 +15,7 @@ export const control = {
   sequence: 1216,
   /** Address of that list; 0 sends them home. */
   list: 1220,
+  idleSpin: 1224,
   /** Number of the last list that is done. */
   done: 1280,
 } as const;
@@ -28,5 +29,8 @@ export const PAGE_BYTES = 65_536;
 /** Slot of the function table where kernels begin; the compiler keeps the first ones. */
 export const FIRST_SLOT = 16;
 
-/** Loops of a waiting thread before it sleeps, 20 to 50 microseconds. */
-export const SPIN_LOOPS = 20_000;
+/** Loops of a thread at a barrier before it sleeps, about 50 microseconds of compiled code. */
+export const BARRIER_SPIN = 150_000;
+
+/** Loops of a worker between lists before it sleeps, about 70 microseconds of JavaScript. */
+export const IDLE_SPIN = 5000;

@@ -8,15 +8,20 @@ export interface Failure {
   readonly expected: number;
 }
 
-const INDEX_OUT_OF_RANGE = 1;
+/** What is out of range, by code. */
+const argumentOf: ReadonlyMap<number, string> = new Map([
+  [1, "ids"],
+  [2, "targets"],
+]);
 
 /** The typed error of a late failure; codes are those of assembly/control.as.ts. */
 export function failureError({ code, label, actual, expected }: Failure): MambaError {
-  if (code === INDEX_OUT_OF_RANGE) {
+  const argument = argumentOf.get(code);
+  if (argument) {
     return new MambaError(
-      `${label}: ids must be in 0 to ${expected - 1}; got ${actual}; check the tokenizer against the model`,
+      `${label}: ${argument} must be in 0 to ${expected - 1}; got ${actual}; check the tokenizer against the model`,
       "ID_OUT_OF_RANGE",
-      { op: label, expected, actual },
+      { op: label, argument, expected, actual },
     );
   }
   return new MambaError(`internal: ${label} failed with code ${code}; please report this`, "INTERNAL", { op: label });

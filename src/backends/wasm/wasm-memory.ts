@@ -1,5 +1,5 @@
 import { OutOfMemoryError } from "../../tensor/errors.ts";
-import { control, FIRST_SLOT, HEAP_START, PAGE_BYTES, SPIN_LOOPS } from "./control.ts";
+import { BARRIER_SPIN, control, FIRST_SLOT, HEAP_START, IDLE_SPIN, PAGE_BYTES } from "./control.ts";
 import type { NumberedFailure } from "./executor.ts";
 import { kernelNames } from "./generated/kernels.ts";
 
@@ -55,7 +55,8 @@ export class WasmMemory {
     this.limits = limits;
     this.#bytes = new Uint8Array(memory.buffer);
     this.words = new Int32Array(memory.buffer, 0, HEAP_START / 4);
-    this.#fresh()[control.spin / 4] = SPIN_LOOPS;
+    this.words[control.barrierSpin / 4] = BARRIER_SPIN;
+    this.words[control.idleSpin / 4] = IDLE_SPIN;
   }
 
   get bytes(): Uint8Array {

@@ -27,7 +27,7 @@
       at(control.sequence),
       at(control.list),
       at(control.done),
-      at(control.spin),
+      at(control.idleSpin),
       at(control.abort),
     ];
     let seen = 0;

@@ -16,8 +16,10 @@ export const ERROR_LABEL: usize = 1156;
 export const ERROR_ACTUAL: usize = 1160;
 export const ERROR_EXPECTED: usize = 1164;
 
-/** An index is not below its bound. */
-export const INDEX_OUT_OF_RANGE: i32 = 1;
+/** An id is not below its bound. */
+export const ID_OUT_OF_RANGE: i32 = 1;
+/** A target is neither a class nor the one that is ignored. */
+export const TARGET_OUT_OF_RANGE: i32 = 2;
 
 /** Records the first late error of a list; `args` are those the kernel was called with. */
 export function fail(code: i32, args: usize, actual: i32, expected: i32): void {
