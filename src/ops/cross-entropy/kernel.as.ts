@@ -1,4 +1,4 @@
-import { fail, INDEX_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
+import { fail, TARGET_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
 import { exp } from "../../backends/wasm/assembly/math.as";
 import { loadPartial, storePartial } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
@@ -8,7 +8,7 @@ import { logOf, maxOfRow, sumExp } from "../softmax/log-sum-exp.as";
 function counts(args: usize, target: i32, classes: i32, ignoreIndex: i32): bool {
   if (target == ignoreIndex) return false;
   if (<u32>target < <u32>classes) return true;
-  fail(INDEX_OUT_OF_RANGE, args, target, classes);
+  fail(TARGET_OUT_OF_RANGE, args, target, classes);
   return false;
 }
 

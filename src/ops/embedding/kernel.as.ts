@@ -1,5 +1,5 @@
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
-import { fail, INDEX_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
+import { fail, ID_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 
 /** Channels that one thread adds at a time in the backward pass. */
@@ -21,7 +21,7 @@ export function embeddingGather(args: usize, thread: i32, threads: i32): void {
     if (<u32>id < <u32>vocab) copyRow(args, id, y, channels);
     else {
       memory.fill(y, 0, bytes);
-      fail(INDEX_OUT_OF_RANGE, args, id, vocab);
+      fail(ID_OUT_OF_RANGE, args, id, vocab);
     }
   }
 }
@@ -56,7 +56,7 @@ export function embeddingScatter(args: usize, thread: i32, threads: i32): void {
   for (let i = 0; i < count; i++) {
     const id = load<i32>(ids + (<usize>i << 2));
     if (<u32>id >= <u32>vocab) {
-      fail(INDEX_OUT_OF_RANGE, args, id, vocab);
+      fail(ID_OUT_OF_RANGE, args, id, vocab);
       continue;
     }
     const from = <usize>load<u32>(args, 8) + <usize>i * load<u32>(args, 12);

@@ -1,5 +1,5 @@
 // Blocks of logits [tokens] [rows] of the output head: what becomes of them, and what is left at the end.
-import { fail, INDEX_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
+import { fail, TARGET_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
 import { exp } from "../../backends/wasm/assembly/math.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { scaledExp } from "../cross-entropy/kernel.as";
@@ -39,7 +39,7 @@ export function linearCrossEntropyAdd(args: usize, thread: i32, threads: i32): v
 function counts(args: usize, target: i32, classes: i32, ignoreIndex: i32): bool {
   if (target == ignoreIndex) return false;
   if (<u32>target < <u32>classes) return true;
-  fail(INDEX_OUT_OF_RANGE, args, target, classes);
+  fail(TARGET_OUT_OF_RANGE, args, target, classes);
   return false;
 }
 

@@ -134,7 +134,7 @@ it("says which target is out of range at the next read on wasm", async () => {
   const { x, weight } = await draw("wasm");
   const ids = tensor(new Int32Array(tokens).fill(vocabSize), [tokens], { device: x.device });
   await expect(linearCrossEntropy(x, weight, ids, { vocabSize }).loss.read()).rejects.toThrow(
-    "linearCrossEntropy: ids must be in 0 to 34; got 35; check the tokenizer against the model",
+    "linearCrossEntropy: targets must be in 0 to 34; got 35; check the tokenizer against the model",
   );
 });
 
