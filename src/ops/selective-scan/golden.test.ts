@@ -83,8 +83,8 @@ for (const deviceName of ["reference", "wasm"] as const) {
         return { value: sum(mul(y, dy)), aux: { y, finalState } };
       }, inputs);
       const errors: [string, number][] = [
-        ["y", error(await aux.y.read(), stored.get("y")!.data)],
-        ["last_state", error(await aux.finalState.read(), stored.get("last_state")!.data)],
+        ["y", error(await aux!.y.read(), stored.get("y")!.data)],
+        ["last_state", error(await aux!.finalState.read(), stored.get("last_state")!.data)],
       ];
       for (const key of keys) {
         errors.push([key, error(await gradients[key]!.read(), stored.get(`grad.${key}`)!.data)]);
