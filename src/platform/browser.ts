@@ -7,6 +7,7 @@
 export { findModelPath, openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
 export { contentHash, sha256 } from "./browser/hash.ts";
 export { hubEnvironment, openHubStore } from "./browser/hub-store.ts";
+export { fetchResource } from "./browser/resources.ts";
 export { canBlock, enableRelaxedSimd, hardwareThreads, sharedMemoryAllowed, startWorker } from "./browser/workers.ts";
 export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
 export { checkFileName, checkRange } from "./files.ts";

@@ -11,6 +11,7 @@ export { openFileSource, openFolder, pathKind, writeFileAtomically } from "./nod
 export { contentHash, sha256 } from "./node/hash.ts";
 export { hubEnvironment, openHubStore } from "./node/hub-store.ts";
 export { findModelPath } from "./node/model-path.ts";
+export { fetchResource } from "./node/resources.ts";
 export { canBlock, enableRelaxedSimd, hardwareThreads, sharedMemoryAllowed, startWorker } from "./node/workers.ts";
 export { pause } from "./pause.ts";
 export { openUrlFolder, openUrlSource, type UrlOptions } from "./url-source.ts";

@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
@@ -55,7 +55,42 @@ function isBuilt(): boolean {
   return sources.every((path) => /\.(test|as)\.ts$/.test(path) || !path.endsWith(".ts") || modified(path) <= built);
 }
 
-/** Builds the command if a source is newer than it. */
+/** Does something while no other process on this machine does; a lock of a process that died counts for nothing. */
+function alone(lock: string, action: () => void): void {
+  const nap = new Int32Array(new SharedArrayBuffer(4));
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      break;
+    } catch {
+      if (!isHeld(lock)) rmSync(lock, { force: true });
+      else Atomics.wait(nap, 0, 0, 50);
+    }
+  }
+  try {
+    action();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+function isHeld(lock: string): boolean {
+  try {
+    const owner = readFileSync(lock, "utf8");
+    // its owner is about to write its number
+    if (owner === "") return Date.now() - modified(lock) < 1000;
+    process.kill(Number(owner), 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Builds the command if a source is newer than it; test files that ask at the same time take turns. */
 export function buildCommand(): void {
-  if (!isBuilt()) execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
+  const folder = join(root, ".cache");
+  mkdirSync(folder, { recursive: true });
+  alone(join(folder, "build.lock"), () => {
+    if (!isBuilt()) execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
+  });
 }

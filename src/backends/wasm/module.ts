@@ -1,4 +1,4 @@
-import { enableRelaxedSimd } from "#platform";
+import { enableRelaxedSimd, fetchResource } from "#platform";
 import { DeviceError } from "../../tensor/errors.ts";
 import { FIRST_SLOT } from "./control.ts";
 import { kernelNames, plainModules, relaxedModules } from "./generated/kernels.ts";
@@ -17,7 +17,7 @@ export interface CompileOptions {
   readonly relaxedSimd?: boolean;
   /** Already compiled. */
   readonly module?: WebAssembly.Module | readonly WebAssembly.Module[];
-  /** Fetched and compiled while it streams. */
+  /** Fetched instead of the modules within the package. */
   readonly url?: string | URL | readonly (string | URL)[];
   /** The memory is not shared between threads. */
   readonly unshared?: boolean;
@@ -30,33 +30,36 @@ export interface CompileOptions {
  */
 export async function compileKernels(options: CompileOptions): Promise<CompiledKernels> {
   if (options.module) return { modules: [options.module].flat(), relaxed: false };
-  if (options.url) {
-    const modules = await Promise.all([options.url].flat().map((url) => fetchModule(url)));
-    return { modules, relaxed: false };
-  }
-  const relaxed = options.relaxedSimd !== false && enableRelaxedSimd() && validates(relaxedModules[0]!);
-  const sources = (relaxed ? relaxedModules : plainModules).map(decodeBase64);
+  const relaxed = !options.url && options.relaxedSimd !== false && enableRelaxedSimd() && validates(relaxedModules[0]!);
+  const sources = options.url
+    ? await Promise.all([options.url].flat().map(fetchKernels))
+    : (relaxed ? relaxedModules : plainModules).map(decodeBase64);
   try {
     const modules = sources.map((bytes) => WebAssembly.compile(options.unshared ? withUnsharedMemory(bytes) : bytes));
     return { modules: await Promise.all(modules), relaxed };
   } catch (cause) {
     throw new DeviceError(
-      `wasm: the kernels must compile; the engine says ${String((cause as Error).message)}; use an engine with WebAssembly SIMD, or pass wasm.module where compiling is forbidden`,
+      `wasm: the kernels must compile; the engine says ${String((cause as Error).message)}; use an engine with WebAssembly SIMD, allow 'wasm-unsafe-eval' in script-src, or pass wasm.module where compiling is forbidden`,
       {},
       { cause },
     );
   }
 }
 
-async function fetchModule(url: string | URL): Promise<WebAssembly.Module> {
-  const response = await fetch(url);
-  if (!response.ok) {
-    throw new DeviceError(`wasm: ${String(url)} must be served; got status ${response.status}; check wasm.url`, {
-      url: String(url),
-      status: response.status,
-    });
-  }
-  return WebAssembly.compile(await response.arrayBuffer());
+async function fetchKernels(url: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+  const fail = (came: string, facts: Record<string, unknown>, cause?: unknown): DeviceError =>
+    new DeviceError(
+      `wasm: ${String(url)} must be served; got ${came}; check wasm.url`,
+      { url: String(url), ...facts },
+      { cause },
+    );
+  const response = await fetchResource(url).catch((cause: unknown) => {
+    throw fail(String((cause as Error).message), {}, cause);
+  });
+  if (!response.ok) throw fail(`status ${response.status}`, { status: response.status });
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  if (WASM_MAGIC.every((byte, i) => bytes[i] === byte)) return bytes;
+  throw fail("something that is no WebAssembly module", { byteLength: bytes.length });
 }
 
 function validates(base64: string): boolean {
@@ -70,6 +73,8 @@ function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** A module begins with NUL, "asm". */
+const WASM_MAGIC = [0, 0x61, 0x73, 0x6d];
 const IMPORT_SECTION = 2;
 const MEMORY_IMPORT = 2;
 const SHARED_FLAG = 2;

@@ -1,0 +1,4 @@
+/** Fetches a URL. */
+export function fetchResource(url: string | URL): Promise<Response> {
+  return fetch(url);
+}
