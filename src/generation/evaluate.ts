@@ -1,7 +1,15 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
+import { crossEntropy } from "../ops/cross-entropy/index.ts";
+import { reshape } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { ConfigError, MambaError, throwIfAborted } from "../tensor/errors.ts";
-import { tensor } from "../tensor/tensor.ts";
+import type { TypedArray } from "../tensor/dtype.ts";
+import { ConfigError, MambaError } from "../tensor/errors.ts";
+import { scope } from "../tensor/scope.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { eventLoopTurns, turnLength } from "./turns.ts";
+
+/** Most logits that are held at once to count right predictions. */
+const MAX_LOGITS = 2 ** 24;
 
 /** Options of {@link evaluateIds}. */
 export interface EvaluateOptions {
@@ -13,6 +21,8 @@ export interface EvaluateOptions {
   readonly limit?: number;
   /** Windows that run side by side; default 4. Ignored when the state is carried. */
   readonly batch?: number;
+  /** Count right predictions too; every logit comes to the host for it. Default false. */
+  readonly accuracy?: boolean;
   readonly progress?: (event: { done: number; total: number; loss: number }) => void;
   readonly signal?: AbortSignal;
 }
@@ -25,9 +35,24 @@ export interface Evaluation {
   readonly perplexity: number;
   /** loss / ln 2 */
   readonly bitsPerToken: number;
+  /** Share of predictions whose largest logit is the target's, if asked for. */
+  readonly accuracy?: number;
   /** Number of predictions. */
   readonly predictions: number;
   readonly windows: number;
+}
+
+/** What is measured, and how far it has come. */
+interface Run {
+  readonly model: LanguageModel;
+  readonly device: Device;
+  readonly ids: ArrayLike<number>;
+  readonly accuracy: boolean;
+  readonly turn: () => Promise<void>;
+  state: RecurrentState | undefined;
+  sum: number;
+  correct: number;
+  done: number;
 }
 
 /**
@@ -37,6 +62,7 @@ export interface Evaluation {
  * @param ids - the whole sequence
  * @throws ConfigError if there are fewer than two ids or an option cannot be
  * @throws MambaError with code `NAN_LOSS` if a loss is not finite, naming the window
+ * @throws AbortError between chunks of a window; whatever is thrown, everything is freed
  */
 export async function evaluateIds(
   model: LanguageModel,
@@ -44,46 +70,51 @@ export async function evaluateIds(
   ids: ArrayLike<number>,
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
-  const { window = 1024, carry = false } = options;
+  const { window = 1024, carry = false, accuracy = false, batch = 4 } = options;
+  checkOptions(ids.length, { window, batch, limit: options.limit ?? 1 });
   const total = Math.min(ids.length - 1, options.limit ?? Number.POSITIVE_INFINITY);
-  checkOptions(ids.length, window, total);
   const starts = Array.from({ length: Math.ceil(total / window) }, (_, w) => w * window);
-  const batch = carry ? 1 : Math.max(1, options.batch ?? 4);
-  let sum = 0;
-  let done = 0;
-  let state: RecurrentState | undefined;
+  const turn = eventLoopTurns(options.signal, "evaluate");
+  const run: Run = { model, device, ids, accuracy, turn, state: undefined, sum: 0, correct: 0, done: 0 };
   try {
-    for (const group of groups(starts, batch, total, window)) {
-      throwIfAborted(options.signal, "evaluate");
-      const length = Math.min(window, total - group[0]!);
-      const result = await groupLoss(model, device, ids, group, length, carry ? state : undefined);
-      state?.dispose();
-      state = carry ? result.state : void result.state.dispose();
-      checkFinite(result.sum, group[0]! / window);
-      sum += result.sum;
-      done += length * group.length;
-      options.progress?.({ done, total, loss: sum / done });
+    for (const group of groups(starts, carry ? 1 : batch, total, window)) {
+      if (!carry) forget(run);
+      await measureGroup(run, group, Math.min(window, total - group[0]!));
+      checkFinite(run.sum, group[0]! / window);
+      options.progress?.({ done: run.done, total, loss: run.sum / run.done });
     }
   } finally {
-    state?.dispose();
+    forget(run);
   }
+  return summary(run, starts.length);
+}
+
+function summary({ sum, done, correct, accuracy }: Run, windows: number): Evaluation {
   const loss = sum / done;
   return {
     loss,
     perplexity: Math.exp(loss),
     bitsPerToken: loss / Math.LN2,
+    ...(accuracy ? { accuracy: correct / done } : {}),
     predictions: done,
-    windows: starts.length,
+    windows,
   };
 }
 
-function checkOptions(length: number, window: number, total: number): void {
-  if (length < 2 || total < 1) {
+function forget(run: Run): void {
+  run.state?.dispose();
+  run.state = undefined;
+}
+
+function checkOptions(length: number, counts: Readonly<Record<string, number>>): void {
+  if (length < 2) {
     throw new ConfigError(`evaluate: there must be at least 2 ids; got ${length}; pass more`, { length });
   }
-  if (!Number.isSafeInteger(window) || window < 1) {
-    throw new ConfigError(`evaluate: window must be a positive integer; got ${window}; leave it out for 1024`, {
-      window,
+  for (const [option, actual] of Object.entries(counts)) {
+    if (Number.isSafeInteger(actual) && actual >= 1) continue;
+    throw new ConfigError(`evaluate: ${option} must be a positive integer; got ${actual}; change it or leave it out`, {
+      option,
+      actual,
     });
   }
 }
@@ -95,30 +126,72 @@ function* groups(starts: number[], batch: number, total: number, window: number)
   if (whole.length < starts.length) yield starts.slice(-1);
 }
 
-async function groupLoss(
-  model: LanguageModel,
-  device: Device,
-  ids: ArrayLike<number>,
-  starts: readonly number[],
-  length: number,
-  state: RecurrentState | undefined,
-): Promise<{ sum: number; state: RecurrentState }> {
-  const rows = (shift: number): Int32Array =>
+/** Takes windows that run side by side into the sums, chunk by chunk. */
+async function measureGroup(run: Run, starts: readonly number[], length: number): Promise<void> {
+  const { model, device, accuracy } = run;
+  const most = Math.max(1, Math.floor(MAX_LOGITS / (starts.length * model.vocabSize)));
+  const chunk = Math.min(turnLength(device), accuracy ? most : length);
+  for (let at = 0; at < length; at += chunk) {
+    await run.turn();
+    await measureChunk(
+      run,
+      starts.map((start) => start + at),
+      Math.min(chunk, length - at),
+    );
+  }
+}
+
+async function measureChunk(run: Run, starts: readonly number[], length: number): Promise<void> {
+  const before = run.state;
+  const columns = (shift: number): Int32Array =>
     Int32Array.from({ length: starts.length * length }, (_, i) => {
-      return ids[starts[Math.floor(i / length)]! + shift + (i % length)]!;
+      return run.ids[starts[Math.floor(i / length)]! + shift + (i % length)]!;
     });
-  const shape = [starts.length, length];
-  const input = tensor(rows(0), shape, { device });
-  const target = tensor(rows(1), shape, { device });
-  const result = model.losses(input, target, state ? { state } : {});
-  input.dispose();
-  target.dispose();
-  result.valid.dispose();
-  const losses = await result.losses.read();
-  result.losses.dispose();
-  let sum = 0;
-  for (const loss of losses) sum += loss;
-  return { sum, state: result.state };
+  const targets = columns(1);
+  const made = scope(() => {
+    const put = (data: Int32Array): Tensor => tensor(data, [starts.length, length], { device: run.device });
+    return predict(run, put(columns(0)), put(targets));
+  });
+  // from here on `before` is consumed
+  run.state = made.state;
+  try {
+    for (const loss of await made.losses.read()) run.sum += loss;
+    if (made.logits) run.correct += countRight(await made.logits.read(), targets);
+    run.done += targets.length;
+  } finally {
+    before?.dispose();
+    made.losses.dispose();
+    made.logits?.dispose();
+  }
+}
+
+function predict(
+  { model, state, accuracy }: Run,
+  ids: Tensor,
+  targets: Tensor,
+): { losses: Tensor; logits?: Tensor; state: RecurrentState } {
+  const options = { state, consume: state !== undefined };
+  if (!accuracy) {
+    const { losses, state: after } = model.losses(ids, targets, options);
+    return { losses, state: after };
+  }
+  const { logits, state: after } = model.forward(ids, { ...options, logits: "all" });
+  const rows = reshape(logits!, [ids.size, model.vocabSize]);
+  const { losses } = crossEntropy(rows, reshape(targets, [ids.size]), { reduction: "none" });
+  return { losses, logits: rows, state: after };
+}
+
+/** How many targets have the first of the largest logits of their row. */
+function countRight(logits: TypedArray, targets: Int32Array): number {
+  const width = logits.length / targets.length;
+  let right = 0;
+  targets.forEach((target, row) => {
+    const start = row * width;
+    let best = start;
+    for (let i = start + 1; i < start + width; i++) if (logits[i]! > logits[best]!) best = i;
+    if (best - start === target) right++;
+  });
+  return right;
 }
 
 function checkFinite(sum: number, window: number): void {

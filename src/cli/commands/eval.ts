@@ -21,7 +21,7 @@ interface EvalFlags extends DeviceFlags, SourceFlags {
 export function addEval(program: Command, session: Session): void {
   const command = program
     .command("eval")
-    .description("measure how well a model predicts a text: loss, perplexity, bits per byte")
+    .description("measure how well a model predicts a text: loss, perplexity, bits per byte, accuracy")
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
     .argument("[data]", 'text file; "-" reads standard input')
     .option("--ids <file>", "tokens instead of text: 4-byte little-endian whole numbers")
@@ -74,6 +74,7 @@ async function measure(
       window,
       limit,
       carry: carry === true,
+      accuracy: true,
       progress: ({ done, total, loss }) =>
         progress.update("eval", done, total, `loss ${loss.toFixed(4)}  ${done} of ${total}`),
       signal: terminal.signal,
@@ -113,13 +114,14 @@ function bitsOverBytes(tokenizer: Tokenizer, ids: Int32Array, { bitsPerToken, pr
 }
 
 function formatReport(report: Evaluation & { bitsPerByte?: number }): string {
-  const { loss, perplexity, bitsPerToken, bitsPerByte, predictions, windows } = report;
+  const { loss, perplexity, bitsPerToken, bitsPerByte, accuracy, predictions, windows } = report;
   const rows: [string, string][] = [
     ["loss", `${loss.toFixed(5)} nats a token`],
     ["perplexity", perplexity.toFixed(4)],
     ["bits per token", bitsPerToken.toFixed(5)],
   ];
   if (bitsPerByte !== undefined) rows.push(["bits per byte", bitsPerByte.toFixed(5)]);
+  if (accuracy !== undefined) rows.push(["accuracy", `${(100 * accuracy).toFixed(2)} % of tokens`]);
   rows.push(["predictions", `${predictions} in ${windows} windows`]);
   return rows.map(([name, value]) => `${name.padEnd(16)}${value}\n`).join("");
 }
