@@ -25,6 +25,7 @@ export {
   type OpSpecification,
   type Tensors,
 } from "../ops/op.ts";
+export * from "../ops/optimizer-update/index.ts";
 export * from "../ops/random/index.ts";
 export * from "../ops/reduce/index.ts";
 export * from "../ops/rms-norm/index.ts";

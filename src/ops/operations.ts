@@ -17,6 +17,7 @@ import { mambaBlockStepOp } from "./mamba-block-step/operations.ts";
 import { matmulOp } from "./matmul/operations.ts";
 import { concatOp, copyOp, placeSliceOp } from "./movement/operations.ts";
 import type { Op } from "./op.ts";
+import { adamwUpdateOp, addSquaredNormOp, averageUpdateOp, sgdUpdateOp } from "./optimizer-update/operations.ts";
 import { fillUniformOp } from "./random/operations.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
@@ -66,6 +67,10 @@ export const operations = {
   convUpdate: convUpdateOp,
   stateUpdate: stateUpdateOp,
   mambaBlockStep: mambaBlockStepOp,
+  adamwUpdate: adamwUpdateOp,
+  sgdUpdate: sgdUpdateOp,
+  averageUpdate: averageUpdateOp,
+  addSquaredNorm: addSquaredNormOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -13,6 +13,7 @@ import { matmulReference } from "../matmul/reference.ts";
 import { movementReference } from "../movement/reference.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
+import { optimizerUpdateReference } from "../optimizer-update/reference.ts";
 import { randomReference } from "../random/reference.ts";
 import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
@@ -40,4 +41,5 @@ export const referenceKernels = {
   ...causalConvReference,
   ...stateUpdateReference,
   ...mambaBlockStepReference,
+  ...optimizerUpdateReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -13,6 +13,7 @@ import { matmulWasm } from "../matmul/wasm.ts";
 import { movementWasm } from "../movement/wasm.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
+import { optimizerUpdateWasm } from "../optimizer-update/wasm.ts";
 import { randomWasm } from "../random/wasm.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
@@ -40,4 +41,5 @@ export const wasmKernels = {
   ...castWasm,
   ...randomWasm,
   ...dropoutWasm,
+  ...optimizerUpdateWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;
