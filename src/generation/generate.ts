@@ -1,8 +1,8 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { throwIfAborted } from "../tensor/errors.ts";
 import type { StreamDecoder, Tokenizer } from "../text/index.ts";
 import {
+  checkState,
   extractRow,
   type GenerationFacts,
   GenerationState,
@@ -13,6 +13,7 @@ import type { ResolvedGenerationOptions } from "./options.ts";
 import { prefill, stackStates, step } from "./prefill.ts";
 import { createSampler, type Sampled, type Sampler } from "./sampler.ts";
 import { StopMatcher } from "./stop.ts";
+import { eventLoopTurns } from "./turns.ts";
 
 /** A model with everything that text generation needs around it. */
 export interface GenerationEngine {
@@ -74,7 +75,6 @@ export interface GenerationRequest {
 /** One sequence in progress: its sampler, its text, and its end. */
 class Sequence {
   readonly tokens: number[] = [];
-  readonly logprobs: TokenLogprob[] = [];
   readonly promptTokens: number;
   readonly #options: ResolvedGenerationOptions;
   readonly #sampler: Sampler;
@@ -82,6 +82,8 @@ class Sequence {
   readonly #stop: StopMatcher;
   readonly #recent: number[];
   readonly #stopIds: ReadonlySet<number>;
+  readonly #stream: number;
+  #position: number;
   #lastLogits: Float32Array;
   #finishReason: FinishReason | undefined;
   #pending: number | undefined;
@@ -90,24 +92,31 @@ class Sequence {
     engine: GenerationEngine,
     request: GenerationRequest,
     options: ResolvedGenerationOptions,
-    row: number,
+    stream: number,
     logits: Float32Array,
   ) {
     const before = request.state?.facts;
     this.#options = options;
+    this.#stream = before?.samplerStream ?? stream;
+    this.#position = (request.state?.position ?? 0) + promptOf(request).length;
     this.#stopIds = new Set(options.stopTokenIds);
     this.#sampler = createSampler(options, {
       vocabSize: engine.model.vocabSize,
       counter: before?.samplerCounter ?? 0,
-      stream: row,
+      stream: this.#stream,
     });
     this.#decoder = engine.tokenizer.stream();
-    if (before?.decoder !== undefined && request.ids.length === 0) this.#decoder.restore(before.decoder as never);
+    if (before && request.ids.length === 0) this.#decoder.restore(before.decoder);
     this.#stop = new StopMatcher(options.stop);
     this.#recent = [...(before?.recentIds ?? []), ...request.ids].slice(-MAX_RECENT_IDS);
     this.promptTokens = request.ids.length;
     this.#lastLogits = logits;
     if (options.maxNewTokens === 0) this.#finishReason = "length";
+  }
+
+  /** Tokens that the model has seen of this row. */
+  get position(): number {
+    return this.#position;
   }
 
   get finishReason(): FinishReason | undefined {
@@ -145,15 +154,17 @@ class Sequence {
   /** Takes the logits after the id that was fed. */
   feed(logits: Float32Array): void {
     this.#lastLogits = logits;
+    this.#position += 1;
   }
 
   facts(): GenerationFacts {
     return {
       pendingId: this.#pending,
       samplerCounter: this.#sampler.counter,
+      samplerStream: this.#stream,
       recentIds: this.#recent,
       decoder: this.#decoder.snapshot(),
-      lastLogits: this.#lastLogits,
+      lastLogits: this.#pending === undefined ? this.#lastLogits : undefined,
     };
   }
 }
@@ -168,7 +179,7 @@ export interface SequenceEvent {
  * Generates for any number of prompts at once; all rows share each read of the weights.
  *
  * Rows of different lengths are padded on the left with segments of -1, which change neither a row's state nor
- * its result. Leaving the iterator early frees everything.
+ * its result. Leaving the iterator early frees everything but the states of chunks that were given out.
  *
  * @param requests - prompts, each with the state it goes on from
  * @throws AbortError when the signal fires, with everything freed
@@ -180,74 +191,88 @@ export async function* generateSequences(
 ): AsyncGenerator<SequenceEvent, void, void> {
   const { model, device } = engine;
   const started = await start(engine, requests, options);
-  let state = started.state;
-  const width = started.logits.length / requests.length;
-  const rowOf = (logits: Float32Array, row: number): Float32Array => logits.slice(row * width, (row + 1) * width);
-  const sequences = requests.map(
-    (request, row) => new Sequence(engine, request, options, row, rowOf(started.logits, row)),
-  );
+  const turn = eventLoopTurns(options.signal, "generate");
+  let { logits, state } = started;
   try {
+    const sequences = requests.map((request, row) => {
+      const first = rowOf(logits, row, requests.length);
+      return new Sequence(engine, request, options, earlierEquals(requests, row), first);
+    });
     for (const [row, sequence] of sequences.entries()) {
-      if (sequence.finishReason) yield { row, chunk: last(engine, sequence, state, row, "") };
+      if (sequence.finishReason) yield last(engine, sequence, state, row);
     }
-    while (sequences.some((sequence) => !sequence.finishReason)) {
-      throwIfAborted(options.signal, "generate");
+    while (sequences.some(({ finishReason }) => !finishReason)) {
+      await turn();
       for (const [row, sequence] of sequences.entries()) {
         if (sequence.finishReason) continue;
-        const { text, sampled } = sequence.advance();
-        const logprobs = sampled.logprob === undefined ? undefined : [logprobOf(sampled)];
-        if (logprobs) sequence.logprobs.push(...logprobs);
-        yield { row, chunk: { text, tokens: [sampled.id], ...(logprobs ? { logprobs } : {}) } };
-        if (sequence.finishReason) yield { row, chunk: last(engine, sequence, state, row, "") };
+        yield next(sequence, row);
+        if (sequence.finishReason) yield last(engine, sequence, state, row);
       }
-      if (sequences.every((sequence) => sequence.finishReason)) return;
-      const stepped = await step(
-        model,
-        device,
-        sequences.map((sequence) => sequence.pending),
-        state,
-      );
-      state = stepped.state;
-      sequences.forEach((sequence, row) => {
-        if (!sequence.finishReason) sequence.feed(rowOf(stepped.logits, row));
-      });
+      if (sequences.every(({ finishReason }) => finishReason)) return;
+      const pending = sequences.map((sequence) => sequence.pending);
+      ({ logits, state } = await step(model, device, pending, state));
+      for (const [row, sequence] of sequences.entries()) {
+        if (!sequence.finishReason) sequence.feed(rowOf(logits, row, requests.length));
+      }
     }
   } finally {
     state.dispose();
   }
 }
 
+function rowOf(logits: Float32Array, row: number, rows: number): Float32Array {
+  const width = logits.length / rows;
+  return logits.slice(row * width, (row + 1) * width);
+}
+
+/**
+ * How many rows before this one have the same prompt and state: the stream of its random numbers. So a prompt
+ * gives in a batch what it gives alone, and a prompt that is repeated gives something else every time.
+ */
+function earlierEquals(requests: readonly GenerationRequest[], row: number): number {
+  const { ids, state } = requests[row]!;
+  const equal = (other: GenerationRequest): boolean =>
+    other.state === state && other.ids.length === ids.length && other.ids.every((id, i) => id === ids[i]);
+  return requests.slice(0, row).filter(equal).length;
+}
+
+/** The ids to run before the first new one: what was sampled but not fed, and the prompt. */
+function promptOf({ ids, state }: GenerationRequest): readonly number[] {
+  const pending = state?.facts.pendingId;
+  return pending === undefined ? ids : [pending, ...ids];
+}
+
+function next(sequence: Sequence, row: number): SequenceEvent {
+  const { text, sampled } = sequence.advance();
+  const logprobs = sampled.logprob === undefined ? undefined : [logprobOf(sampled)];
+  return { row, chunk: { text, tokens: [sampled.id], ...(logprobs ? { logprobs } : {}) } };
+}
+
 function logprobOf({ id, logprob, top }: Sampled): TokenLogprob {
   return { id, logprob: logprob!, top: top ?? [] };
 }
 
-function last(
-  engine: GenerationEngine,
-  sequence: Sequence,
-  state: RecurrentState,
-  row: number,
-  text: string,
-): StreamChunk {
+function last(engine: GenerationEngine, sequence: Sequence, state: RecurrentState, row: number): SequenceEvent {
   const { model, identity } = engine;
   const names = model.stateShapes().map(({ name }) => name);
-  return {
-    text,
+  const own = extractRow(model, state, row, sequence.position);
+  const chunk = {
+    text: "",
     tokens: [],
     finishReason: sequence.finishReason!,
     usage: { promptTokens: sequence.promptTokens, completionTokens: sequence.tokens.length },
-    state: new GenerationState(extractRow(model, state, row), names, identity, sequence.facts()),
+    state: new GenerationState(own, names, identity, sequence.facts()),
   };
+  return { row, chunk };
 }
 
 async function start(
-  { model, device }: GenerationEngine,
+  { model, device, identity }: GenerationEngine,
   requests: readonly GenerationRequest[],
   options: ResolvedGenerationOptions,
 ): Promise<{ logits: Float32Array; state: RecurrentState }> {
-  const prompts = requests.map(({ ids, state }) => {
-    const pending = state?.facts.pendingId;
-    return pending === undefined ? ids : [pending, ...ids];
-  });
+  for (const { state } of requests) if (state) await checkState(state, device, identity);
+  const prompts = requests.map(promptOf);
   const only = requests.length === 1 ? requests[0]! : undefined;
   if (only?.state?.facts.lastLogits && prompts[0]!.length === 0) {
     return { logits: only.state.facts.lastLogits, state: only.state.model.clone() };
@@ -263,10 +288,12 @@ async function start(
 function stackedState(model: LanguageModel, requests: readonly GenerationRequest[]): RecurrentState | undefined {
   if (requests.every(({ state }) => !state)) return undefined;
   const empty = requests.some(({ state }) => !state) ? model.initialState(1) : undefined;
-  const stacked = stackStates(
-    model,
-    requests.map(({ state }) => state?.model ?? empty!),
-  );
-  empty?.dispose();
-  return stacked;
+  try {
+    return stackStates(
+      model,
+      requests.map(({ state }) => state?.model ?? empty!),
+    );
+  } finally {
+    empty?.dispose();
+  }
 }

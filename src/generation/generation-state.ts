@@ -1,14 +1,13 @@
-import { encodeSafetensors, readSafetensors } from "../checkpoints/index.ts";
+import type { TensorData } from "../checkpoints/index.ts";
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import { copy, slice } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { convertArray } from "../tensor/dtype.ts";
+import { convertArray, isFloat } from "../tensor/dtype.ts";
 import { MambaError, StateError } from "../tensor/errors.ts";
 import { scope } from "../tensor/scope.ts";
-import { tensor } from "../tensor/tensor.ts";
-
-/** Version of the saved form; a reader refuses others. */
-const FORMAT_VERSION = 1;
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import type { StreamSnapshot } from "../text/index.ts";
+import { decodeState, encodeState, type StateFile } from "./state-file.ts";
 
 /** Most ids that are kept for penalties. */
 export const MAX_RECENT_IDS = 4096;
@@ -19,11 +18,13 @@ export interface GenerationFacts {
   readonly pendingId: number | undefined;
   /** Random words used so far. */
   readonly samplerCounter: number;
+  /** Stream of the seed that they come from. */
+  readonly samplerStream: number;
   /** The latest ids, newest last, for penalties. */
   readonly recentIds: readonly number[];
-  /** What the streaming decoder holds back, as plain data. */
-  readonly decoder: unknown;
-  /** Logits after the last fed id. */
+  /** What the streaming decoder holds back. */
+  readonly decoder: StreamSnapshot;
+  /** Logits after the last fed id, where nothing has been sampled from them yet. */
   readonly lastLogits: Float32Array | undefined;
 }
 
@@ -59,6 +60,11 @@ export class GenerationState {
     registry.register(this, model, this);
   }
 
+  /** Which weights it belongs to. */
+  get identity(): () => Promise<ModelIdentity> {
+    return this.#identity;
+  }
+
   /** The recurrent state of one row. */
   get model(): RecurrentState {
     return this.#model;
@@ -86,26 +92,16 @@ export class GenerationState {
    * in float32 or as the device computes; portable between devices and thread counts.
    */
   async serialize(): Promise<Uint8Array> {
-    const { architecture, fingerprint } = await this.#identity();
     const { lastLogits, ...facts } = this.facts;
     const tensors = await Promise.all(
-      this.#model.tensors().map(async (part, i) => ({
-        name: this.#names[i]!,
-        dtype: part.dtype,
-        shape: part.shape,
-        data: await part.read(),
-      })),
+      this.#model.tensors().map(async (part, i): Promise<TensorData> => {
+        const { dtype, shape } = part;
+        return { name: this.#names[i]!, dtype, shape, data: await part.read() };
+      }),
     );
     if (lastLogits)
       tensors.push({ name: "lastLogits", dtype: "float32", shape: [lastLogits.length], data: lastLogits });
-    return encodeSafetensors(tensors, {
-      format: "mamba.ts state",
-      version: String(FORMAT_VERSION),
-      architecture,
-      fingerprint,
-      position: String(this.position),
-      facts: JSON.stringify(facts),
-    });
+    return encodeState({ ...(await this.#identity()), position: this.position, facts, tensors });
   }
 
   /** Gives the memory back. Idempotent. */
@@ -130,71 +126,77 @@ export async function readGenerationState(
   device: Device,
   identity: () => Promise<ModelIdentity>,
 ): Promise<GenerationState> {
-  const file = await readSafetensors(bytes).catch((cause: unknown) => {
-    throw new StateError(
-      "loadState: bytes must be a state saved by serialize(); they are damaged; save it again",
-      {},
-      { cause },
-    );
+  const file = await decodeState(bytes);
+  checkIdentity("loadState", file, await identity());
+  const names = model.stateShapes().map(({ name }) => name);
+  const lastLogits = take(file, "lastLogits", [model.vocabSize]);
+  if ((lastLogits === undefined) === (file.facts.pendingId === undefined)) throw misfit("lastLogits", lastLogits);
+  const state = model.stateFrom(stateTensors(file, model, device), file.position);
+  return new GenerationState(state, names, identity, {
+    ...file.facts,
+    lastLogits: lastLogits && (convertArray(lastLogits.data, lastLogits.dtype, "float32") as Float32Array),
   });
-  const { metadata } = file;
-  await checkIdentity(metadata, identity);
-  const shapes = model.stateShapes();
-  const tensors = [];
-  for (const { name, shape } of shapes) {
-    const entry = file.tensors.get(name);
-    if (!entry || entry.shape.join() !== shape.join()) {
-      throw new StateError(
-        `loadState: ${name} must have shape [${shape.join(" ")}]; got ${entry ? `[${entry.shape.join(" ")}]` : "nothing"}; save the state again`,
-        { name },
-      );
-    }
-    const dtype = device.name === "reference" ? entry.dtype : "float32";
-    tensors.push(tensor(convertArray(await entry.read(), entry.dtype, dtype), shape, { device, dtype }));
-  }
-  const lastLogits = await file.tensors.get("lastLogits")?.read();
-  return new GenerationState(
-    model.stateFrom(tensors, Number(metadata["position"])),
-    shapes.map((s) => s.name),
-    identity,
-    {
-      ...parseFacts(metadata["facts"]),
-      lastLogits: lastLogits as Float32Array | undefined,
-    },
-  );
 }
 
-async function checkIdentity(metadata: Readonly<Record<string, string>>, identity: () => Promise<ModelIdentity>) {
-  if (metadata["format"] !== "mamba.ts state" || metadata["version"] !== String(FORMAT_VERSION)) {
-    throw new StateError(
-      `loadState: bytes must be a mamba.ts state of version ${FORMAT_VERSION}; got ${metadata["format"] ?? "something else"} ${metadata["version"] ?? ""}; save it with this version`,
-      { format: metadata["format"], version: metadata["version"] },
-    );
-  }
-  const expected = await identity();
-  if (metadata["architecture"] === expected.architecture && metadata["fingerprint"] === expected.fingerprint) return;
-  throw new StateError(
-    `loadState: the state must belong to this model (${expected.architecture} ${expected.fingerprint.slice(0, 12)}); it belongs to ${metadata["architecture"]} ${metadata["fingerprint"]?.slice(0, 12)}; load the model it was saved with`,
-    { expected, actual: { architecture: metadata["architecture"], fingerprint: metadata["fingerprint"] } },
-  );
+/** A tensor of the file, if it is there. */
+function take({ tensors }: StateFile, name: string, shape: readonly number[]): TensorData | undefined {
+  const found = tensors.find((part) => part.name === name);
+  if (found && (found.shape.join() !== shape.join() || !isFloat(found.dtype))) throw misfit(name, found);
+  return found;
 }
 
-function parseFacts(text: string | undefined): Omit<GenerationFacts, "lastLogits"> {
-  try {
-    const facts = JSON.parse(text ?? "") as Omit<GenerationFacts, "lastLogits">;
-    if (Array.isArray(facts.recentIds) && Number.isSafeInteger(facts.samplerCounter)) return facts;
-  } catch {
-    // falls through to the error below
-  }
+function misfit(name: string, found: TensorData | undefined): StateError {
+  const came = found ? `${found.dtype} [${found.shape.join(" ")}]` : "nothing";
+  return new StateError(`loadState: ${name} must fit the model; got ${came}; save the state again`, { name });
+}
+
+function stateTensors(file: StateFile, model: LanguageModel, device: Device): Tensor[] {
+  const empty = model.initialState(1);
+  const dtype = empty.tensors()[0]!.dtype;
+  empty.dispose();
+  const parts = model.stateShapes().map(({ name, shape }) => {
+    const found = take(file, name, shape);
+    if (!found) throw misfit(name, found);
+    return { shape, data: convertArray(found.data, found.dtype, dtype) };
+  });
+  return scope(() => parts.map(({ shape, data }) => tensor(data, shape, { device, dtype })));
+}
+
+/**
+ * Throws unless a state can go on here.
+ *
+ * @throws StateError if it belongs to another model or lies on another device
+ */
+export async function checkState(
+  state: GenerationState,
+  device: Device,
+  identity: () => Promise<ModelIdentity>,
+): Promise<void> {
+  const parts = state.model.tensors();
+  if (state.identity !== identity) checkIdentity("generate", await state.identity(), await identity());
+  if (parts.every((part) => part.device === device)) return;
   throw new StateError(
-    "loadState: the facts beside the tensors must be readable; they are damaged; save the state again",
+    "generate: the state must be on the model's device; it is on another; pass it through serialize() and loadState()",
     {},
   );
 }
 
-/** One row of a batched state, copied. */
-export function extractRow(model: LanguageModel, state: RecurrentState, row: number): RecurrentState {
+function checkIdentity(where: string, actual: ModelIdentity, expected: ModelIdentity): void {
+  const { architecture, fingerprint } = actual;
+  if (architecture === expected.architecture && fingerprint === expected.fingerprint) return;
+  throw new StateError(
+    `${where}: the state must belong to this model (${expected.architecture} ${expected.fingerprint.slice(0, 12)}); it belongs to ${architecture} ${fingerprint.slice(0, 12)}; load the model it was saved with`,
+    { expected, actual: { architecture, fingerprint } },
+  );
+}
+
+/**
+ * One row of a batched state, copied.
+ *
+ * @param position - tokens that this row has seen, without padding
+ */
+export function extractRow(model: LanguageModel, state: RecurrentState, row: number, position: number): RecurrentState {
   if (row >= state.batch) throw new MambaError(`extractRow: row must be below ${state.batch}; got ${row}`, "INTERNAL");
   const rows = scope(() => state.tensors().map((part) => copy(slice(part, { axis: 0, start: row, end: row + 1 }))));
-  return model.stateFrom(rows, state.position);
+  return model.stateFrom(rows, position);
 }

@@ -1,12 +1,10 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import { concat, slice } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { ConfigError, MambaError, throwIfAborted } from "../tensor/errors.ts";
+import { ConfigError, MambaError } from "../tensor/errors.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-
-/** Tokens that are run between two looks at the caller's signal. */
-const CHUNK = 512;
+import { eventLoopTurns, turnLength } from "./turns.ts";
 
 /** Logits of the last position [batch vocab] on the host, and the state behind them. */
 export interface Prefilled {
@@ -75,11 +73,13 @@ export async function prefill(
   }
   const { ids, segments, length } = padPrompts(prompts);
   const rows = prompts.length;
+  const turn = eventLoopTurns(signal, "prefill");
+  const chunkLength = turnLength(device);
   let current = state;
   try {
-    for (let start = 0; ; start += CHUNK) {
-      throwIfAborted(signal, "prefill");
-      const end = Math.min(start + CHUNK, length);
+    for (let start = 0; ; start += chunkLength) {
+      await turn();
+      const end = Math.min(start + chunkLength, length);
       const last = end === length;
       const chunk = (from: Int32Array): Tensor =>
         tensor(columns(from, rows, length, start, end), [rows, end - start], { device });
@@ -113,14 +113,13 @@ function columns(from: Int32Array, rows: number, length: number, start: number, 
 async function settle(state: RecurrentState): Promise<void> {
   const tensors = state.tensors();
   const corner = scope(() => slice(slice(tensors.at(-1)!, { axis: 0, end: 1 }), { axis: 1, end: 1 }));
-  await corner.read();
-  corner.dispose();
+  await corner.read().finally(() => corner.dispose());
 }
 
 /**
  * Feeds one token per row.
  *
- * @param state - consumed
+ * @param state - consumed, whether this works or throws
  */
 export async function step(
   model: LanguageModel,
@@ -128,15 +127,22 @@ export async function step(
   ids: ArrayLike<number>,
   state: RecurrentState,
 ): Promise<Prefilled> {
-  const input = tensor(Int32Array.from(ids), [ids.length, 1], { device });
-  const result = model.forward(input, { state, consume: true });
-  input.dispose();
-  return { logits: await take(result.logits!), state: result.state };
+  let current = state;
+  try {
+    const result = scope(() => {
+      const input = tensor(Int32Array.from(ids), [ids.length, 1], { device });
+      return model.forward(input, { state, consume: true });
+    });
+    current = result.state;
+    return { logits: await take(result.logits!), state: current };
+  } catch (error) {
+    current.dispose();
+    throw error;
+  }
 }
 
 async function take(logits: Tensor): Promise<Float32Array> {
-  const data = await logits.read();
-  logits.dispose();
+  const data = await logits.read().finally(() => logits.dispose());
   return data instanceof Float32Array ? data : Float32Array.from(data);
 }
 

@@ -12,7 +12,7 @@ import { checkIds } from "../generation/prefill.ts";
 import type { MambaConfig, MambaLM, MambaState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { ConfigError, DisposedError, ShapeError } from "../tensor/errors.ts";
-import { tensor } from "../tensor/tensor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
 import type { ChatMessage, Tokenizer } from "../text/index.ts";
 import { openPretrained, type PretrainedOptions, type PretrainedSource } from "./open-pretrained.ts";
 
@@ -116,12 +116,18 @@ export class CausalLM {
       end: undefined as StreamChunk | undefined,
     }));
     const resolved = this.#resolve(options);
-    for await (const { row, chunk } of generateSequences(this.#engine(), requests, resolved)) {
-      const draft = drafts[row]!;
-      draft.text += chunk.text;
-      draft.tokens.push(...chunk.tokens);
-      draft.logprobs.push(...(chunk.logprobs ?? []));
-      if (chunk.finishReason) draft.end = chunk;
+    try {
+      for await (const { row, chunk } of generateSequences(this.#engine(), requests, resolved)) {
+        const draft = drafts[row]!;
+        draft.text += chunk.text;
+        draft.tokens.push(...chunk.tokens);
+        draft.logprobs.push(...(chunk.logprobs ?? []));
+        if (chunk.finishReason) draft.end = chunk;
+      }
+    } catch (error) {
+      // rows that had ended own a state already
+      for (const { end } of drafts) end?.state?.dispose();
+      throw error;
     }
     return drafts.map(({ text, tokens, logprobs, end }) => ({
       text,
@@ -145,6 +151,28 @@ export class CausalLM {
     options: { state?: MambaState; consume?: boolean; logits?: "last" | "all" } = {},
   ): Promise<{ logits: HostLogits; state: MambaState }> {
     this.#assertOpen();
+    const input = this.#rectangle(ids);
+    let result: ReturnType<MambaLM["forward"]>;
+    try {
+      result = this.model.forward(input, options);
+    } finally {
+      input.dispose();
+    }
+    const { logits, state } = result;
+    try {
+      const data = await logits!.read();
+      const host = (data instanceof Float32Array ? data : Float32Array.from(data)) as Float32Array;
+      return { logits: Object.assign(host, { shape: logits!.shape }), state };
+    } catch (error) {
+      state.dispose();
+      throw error;
+    } finally {
+      logits!.dispose();
+    }
+  }
+
+  /** Rows of ids as one tensor. */
+  #rectangle(ids: readonly number[] | Int32Array | readonly (readonly number[])[]): Tensor {
     const rows = (Array.isArray(ids[0]) ? ids : [ids]) as readonly ArrayLike<number>[];
     const length = rows[0]!.length;
     for (const row of rows) {
@@ -156,17 +184,7 @@ export class CausalLM {
       );
     }
     const flat = Int32Array.from(rows.flatMap((row) => Array.from(row)));
-    const input = tensor(flat, [rows.length, length], { device: this.device });
-    try {
-      const { logits, state } = this.model.forward(input, options);
-      const data = await logits!.read();
-      const host = (data instanceof Float32Array ? data : Float32Array.from(data)) as Float32Array;
-      const { shape } = logits!;
-      logits!.dispose();
-      return { logits: Object.assign(host, { shape }), state };
-    } finally {
-      input.dispose();
-    }
+    return tensor(flat, [rows.length, length], { device: this.device });
   }
 
   /**
