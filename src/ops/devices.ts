@@ -3,7 +3,10 @@ import { DeviceError } from "../tensor/errors.ts";
 
 /** How a strict content security policy or a bundler is served. */
 export interface WasmOptions {
-  /** Compiled kernels, where compiling from bytes is forbidden. */
+  /**
+   * Compiled kernels, where compiling from bytes is forbidden: of `kernels.wasm` where memory may be shared, of
+   * `kernels-unshared.wasm` on a page that is not cross-origin isolated.
+   */
   module?: WebAssembly.Module;
   /** Where to fetch the kernels from instead of the copy inside the package. */
   url?: string | URL;

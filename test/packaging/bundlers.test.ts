@@ -25,6 +25,13 @@ const pages: Record<string, string> = {
     import workerUrl from "mamba.ts/wasm/worker.js?url";
     const where = location.search === "?own-worker" ? computeInWorker : compute;
     globalThis.computed = where({ threads: 2, wasm: { url, workerUrl } });`,
+  viteModule: `import { compute } from "./compute.js";
+    import shared from "mamba.ts/wasm/kernels.wasm?url";
+    import unshared from "mamba.ts/wasm/kernels-unshared.wasm?url";
+    const query = new URL(location.href).searchParams;
+    const url = query.get("module") === "shared" ? shared : unshared;
+    globalThis.computed = WebAssembly.compileStreaming(fetch(url))
+      .then((module) => compute({ threads: Number(query.get("threads")), wasm: { module } }));`,
   webpackUrls: `import { compute } from "./compute.js";
     import { computeInWorker } from "./in-worker.js";
     const url = new URL("mamba.ts/wasm/kernels.wasm", import.meta.url);
@@ -86,7 +93,9 @@ const viteConfig = (): InlineConfig => ({
     // a strict policy has no data: URLs either
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: ["plain", "worker", "viteUrls"].map((name) => join(project.folder, `${name}.html`)) },
+    rolldownOptions: {
+      input: ["plain", "worker", "viteUrls", "viteModule"].map((name) => join(project.folder, `${name}.html`)),
+    },
   },
   worker: { format: "es" },
 });
@@ -163,6 +172,16 @@ function describePages(folder: string, urls: string): void {
 describe("built by Vite", () => {
   beforeAll(() => build(viteConfig()));
   describePages("vite-build", "viteUrls");
+
+  it.each([0, 2])("takes compiled kernels, with %i threads", async (threads) => {
+    const page = (module: string): string => `viteModule.html?module=${module}&threads=${threads}`;
+    const shared = await open("vite-build", page("shared"), isolation);
+    await expectComputed(shared.computed, threads ? "pool" : "caller");
+    const unshared = await open("vite-build", page("unshared"), {});
+    await expectComputed(unshared.computed, threads ? "worker" : "caller");
+    await expect(open("vite-build", page("shared"), {})).rejects.toThrow(/compiled from kernels-unshared\.wasm/);
+    await expect(open("vite-build", page("unshared"), isolation)).rejects.toThrow(/compiled from kernels\.wasm/);
+  });
 });
 
 describe("built by webpack", () => {

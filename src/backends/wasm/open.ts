@@ -66,6 +66,13 @@ async function openExecutor(
     if (callerTakesPart) return await CallerExecutor.open(shared ? threads : 1, !unshared, setup);
     return shared ? await PoolExecutor.open(threads, setup) : await MessageExecutor.open(setup);
   } catch (cause) {
+    if (cause instanceof WebAssembly.LinkError || /shared state/.test(String((cause as Error).message))) {
+      throw new DeviceError(
+        `wasm: wasm.module must be compiled from ${unshared ? "kernels-unshared.wasm" : "kernels.wasm"} of this version; the engine says ${String((cause as Error).message)}; pass that one${unshared ? ", for this page may not share memory" : ""}`,
+        { unshared },
+        { cause },
+      );
+    }
     throw new DeviceError(
       `wasm: workers must start; the engine says ${String((cause as Error).message)}; pass wasm.workerUrl where blobs are forbidden, or threads: 0 to compute on the calling thread`,
       {},
