@@ -89,8 +89,8 @@ export class CausalLM {
   }
 
   /** Completes one prompt, or several at once; a list of strings gives a list of results. */
-  generate(prompt: readonly string[], options?: GenerationOptions): Promise<GenerationResult[]>;
   generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult>;
+  generate(prompt: readonly string[], options?: GenerationOptions): Promise<GenerationResult[]>;
   async generate(
     prompt: Prompt | readonly string[],
     options: GenerationOptions = {},
