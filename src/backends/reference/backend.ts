@@ -109,8 +109,18 @@ function referenceContext(call: KernelCall): ReferenceContext {
     wants: (name) => call.outputs[name] !== undefined,
     shape: (name) => argument(name).shape,
     dtype: (name) => argument(name).dtype,
-    input: (name) => denseElements(argument(name)),
-    output: (name) => elements(call.outputs[name]!),
+    input: once((name) => denseElements(argument(name))),
+    output: once((name) => elements(call.outputs[name]!)),
+  };
+}
+
+/** Kernels ask for the same array again and again; a view is gathered only once. */
+function once(find: (name: string) => TypedArray): (name: string) => TypedArray {
+  const known = new Map<string, TypedArray>();
+  return (name) => {
+    const found = known.get(name) ?? find(name);
+    known.set(name, found);
+    return found;
   };
 }
 

@@ -1,5 +1,4 @@
 import type { ReferenceContext, ReferenceKernel } from "../../backends/reference/index.ts";
-import type { TypedArray } from "../../tensor/dtype.ts";
 import { sigmoid, softplus } from "../elementwise/functions.ts";
 import { CHUNK } from "./chunk.ts";
 
@@ -16,10 +15,10 @@ interface Scan {
   readonly A: (channel: number, n: number) => number;
   readonly B: Coefficient;
   readonly C: Coefficient;
-  /** u, delta before the softplus, z and so on, at batch, time and channel. */
-  readonly at: (name: string, batch: number, time: number, channel: number) => number;
-  /** Element of a vector over channels, or `otherwise` where it is left out. */
-  readonly per: (name: string, channel: number, otherwise: number) => number;
+  /** u or z at batch, time and channel. */
+  readonly at: (name: "u" | "z", batch: number, time: number, channel: number) => number;
+  /** Element of a vector over channels, 0 where it is left out. */
+  readonly per: (name: "D" | "deltaBias", channel: number) => number;
   readonly delta: (batch: number, time: number, channel: number) => number;
   /** Time of the i-th step. */
   readonly time: (i: number) => number;
@@ -27,19 +26,8 @@ interface Scan {
   readonly segment: (batch: number, i: number) => number;
 }
 
-/** Inputs by name, each made dense once. */
-function inputsOnce({ input }: ReferenceContext): (name: string) => TypedArray {
-  const known = new Map<string, TypedArray>();
-  return (name) => {
-    const found = known.get(name) ?? input(name);
-    known.set(name, found);
-    return found;
-  };
-}
-
 function scanOf(context: ReferenceContext): Scan {
-  const { has, axes, params } = context;
-  const input = inputsOnce(context);
+  const { has, input, axes, params } = context;
   const [batch, length, channels, states] = ["batch", "length", "channels", "state"].map((name) => axes[name]!) as [
     number,
     number,
@@ -57,20 +45,28 @@ function scanOf(context: ReferenceContext): Scan {
     return (b, t, channel, n) => values[((b * length + t) * groups + Math.floor(channel / perGroup)) * states + n]!;
   };
   const A = input("A");
-  const at: Scan["at"] = (name, b, t, c) => input(name)[(b * length + t) * channels + c]!;
-  const per: Scan["per"] = (name, c, otherwise) => (has(name) ? input(name)[c]! : otherwise);
-  const time = (i: number): number => (params["reverse"] ? length - 1 - i : i);
+  const rows = { u: input("u"), z: has("z") ? input("z") : undefined };
+  const vectors = {
+    D: has("D") ? input("D") : undefined,
+    deltaBias: has("deltaBias") ? input("deltaBias") : undefined,
+  };
+  const at: Scan["at"] = (name, b, t, c) => rows[name]![(b * length + t) * channels + c]!;
+  const per: Scan["per"] = (name, c) => vectors[name]?.[c] ?? 0;
   const raw = input("delta");
+  const ids = has("segmentIds") ? input("segmentIds") : undefined;
+  const softened = Boolean(params["deltaSoftplus"]);
+  const reverse = Boolean(params["reverse"]);
+  const time = (i: number): number => (reverse ? length - 1 - i : i);
   return {
     ...{ batch, length, channels, states, groups, at, per, time },
     A: (c, n) => A[c * states + n]!,
     B: selective("B"),
     C: selective("C"),
     delta: (b, t, c) => {
-      const x = raw[(b * length + t) * channels + c]! + per("deltaBias", c, 0);
-      return params["deltaSoftplus"] ? softplus(x) : x;
+      const x = raw[(b * length + t) * channels + c]! + per("deltaBias", c);
+      return softened ? softplus(x) : x;
     },
-    segment: (b, i) => (has("segmentIds") ? input("segmentIds")[b * length + time(i)]! : 0),
+    segment: (b, i) => (ids ? ids[b * length + time(i)]! : 0),
   };
 }
 
@@ -126,7 +122,7 @@ const selectiveScan: ReferenceKernel = (context) => {
           output("chunkStates").set(state as Float64Array, row(b, axes["chunks"]!, i / CHUNK, c));
         },
         step: (t, sum) => {
-          const skipped = sum + scan.per("D", c, 0) * scan.at("u", b, t, c);
+          const skipped = sum + scan.per("D", c) * scan.at("u", b, t, c);
           y[(b * length + t) * channels + c] = has("z") ? skipped * silu(scan.at("z", b, t, c)) : skipped;
         },
         end: (segment) => {
@@ -172,16 +168,19 @@ function segmentBefore(scan: Scan, b: number, i: number): number {
   return -1;
 }
 
+const gradientNames = "du dDelta dA dB dConstantB dC dConstantC dD dz dDeltaBias dInitialState".split(" ");
+
 /** Adds to an output where it is wanted. */
 type Add = (name: string, index: number, value: number) => void;
 
 const selectiveScanBackward: ReferenceKernel = (context) => {
-  const { output, has, wants, axes } = context;
-  const input = inputsOnce(context);
+  const { input, output, has, wants, axes } = context;
   const scan = scanOf(context);
   const { batch, channels, states } = scan;
+  const wanted = new Map(gradientNames.filter(wants).map((name) => [name, output(name)]));
   const add: Add = (name, index, value) => {
-    if (wants(name)) output(name)[index]! += value;
+    const gradient = wanted.get(name);
+    if (gradient) gradient[index]! += value;
   };
   const gradientOf = (name: string, rows: number, row: number, b: number, c: number): Float64Array => {
     const g = new Float64Array(states);
@@ -200,7 +199,7 @@ const selectiveScanBackward: ReferenceKernel = (context) => {
       for (let i = scan.length - 1; i >= 0; i--) {
         const segment = scan.segment(b, i);
         if (segment < 0) continue;
-        stepBack(scan, { ...context, input }, add, g, before[i]!, b, scan.time(i), c);
+        stepBack(scan, context, add, g, before[i]!, b, scan.time(i), c);
         const previous = segmentBefore(scan, b, i);
         if (previous >= 0 && previous !== segment) g.set(gradientOf("dSegmentStates", segments, previous, b, c));
       }
@@ -225,7 +224,7 @@ function stepBack(
   const [u, delta, out] = [scan.at("u", b, t, c), scan.delta(b, t, c), input("dy")[at]!];
   const z = has("z") ? scan.at("z", b, t, c) : 0;
   const dy = has("z") ? out * silu(z) : out;
-  const skip = scan.per("D", c, 0);
+  const skip = scan.per("D", c);
   let [y, throughB, dDelta] = [skip * u, 0, 0];
   for (let n = 0; n < states; n++) {
     const [A, B, C] = [scan.A(c, n), scan.B(b, t, c, n), scan.C(b, t, c, n)];

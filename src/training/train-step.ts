@@ -1,0 +1,98 @@
+import { valueAndGrad } from "../autograd/index.ts";
+import { add, div, minimum, mul, sqrt } from "../ops/elementwise/index.ts";
+import { addSquaredNorm } from "../ops/optimizer-update/index.ts";
+import { flattenParameters, nestParameters, type Parameters } from "../tensor/parameters.ts";
+import { scope } from "../tensor/scope.ts";
+import { type Tensor, zeros } from "../tensor/tensor.ts";
+import type { Optimizer } from "./optimizer.ts";
+
+/** Options of {@link trainStep}. */
+export interface TrainStepOptions {
+  readonly optimizer: Optimizer;
+  readonly learningRate: number;
+  /** Largest global norm of the gradients; longer ones are scaled down. Default: no limit. */
+  readonly clipNorm?: number;
+}
+
+/** Numbers of a step, on the device until somebody reads them. */
+export interface TrainStepResult {
+  /** Mean of the losses of the micro-batches, [1]. */
+  readonly loss: Tensor;
+  /** Global norm of the gradients before clipping, [1]. */
+  readonly gradientNorm: Tensor;
+}
+
+/** Added to the norm before dividing, as `torch.nn.utils.clip_grad_norm_` does. */
+const CLIP_EPSILON = 1e-6;
+
+/**
+ * One step of training: gradients of the mean loss over micro-batches, clipped by their global norm, then one update in place.
+ * Nothing is read back to the host.
+ *
+ * @param parameters - changed in place
+ * @param objectives - one function per micro-batch, each returning its loss, a tensor of one element; more than one means
+ *   gradient accumulation, with the memory of one
+ * @returns loss and norm; dispose them
+ */
+export function trainStep<P extends Parameters>(
+  parameters: P,
+  objectives: readonly ((parameters: P) => Tensor)[],
+  { optimizer, learningRate, clipNorm }: TrainStepOptions,
+): TrainStepResult {
+  return scope(() => {
+    const { loss, gradients } = accumulatedGradients(parameters, objectives);
+    const norm = globalNorm(gradients);
+    const scale = clipNorm === undefined ? undefined : minimum(div(clipNorm, add(norm, CLIP_EPSILON)), 1);
+    optimizer.update(parameters, gradients, { learningRate, scale });
+    return { loss, gradientNorm: norm };
+  });
+}
+
+/**
+ * Mean loss and mean gradients over micro-batches.
+ *
+ * @returns tensors that the caller owns
+ */
+export function accumulatedGradients<P extends Parameters>(
+  parameters: P,
+  objectives: readonly ((parameters: P) => Tensor)[],
+): { loss: Tensor; gradients: P } {
+  const share = 1 / objectives.length;
+  let total: { loss: Tensor; gradients: Map<string, Tensor> } | undefined;
+  for (const objective of objectives) {
+    const { value, gradients } = valueAndGrad(
+      (own: P) => (share === 1 ? objective(own) : mul(objective(own), share)),
+      parameters,
+    );
+    const flat = flattenParameters(gradients);
+    if (!total) {
+      total = { loss: value, gradients: flat };
+      continue;
+    }
+    const before = total;
+    total = {
+      loss: replaced(before.loss, value),
+      gradients: new Map([...flat].map(([name, fresh]) => [name, replaced(before.gradients.get(name)!, fresh)])),
+    };
+  }
+  return { loss: total!.loss, gradients: nestParameters(total!.gradients) as P };
+}
+
+/** a + b; frees both. */
+function replaced(a: Tensor, b: Tensor): Tensor {
+  const sum = scope(() => add(a, b));
+  a.dispose();
+  b.dispose();
+  return sum;
+}
+
+/** Square root of the sum of the squares of all elements, [1]. */
+export function globalNorm(gradients: Parameters): Tensor {
+  const all = [...flattenParameters(gradients).values()];
+  const { device, dtype } = all[0]!;
+  return scope(() => {
+    const total = zeros([1], { device, dtype });
+    for (const gradient of all) addSquaredNorm(gradient, total);
+    return sqrt(total);
+  });
+}
