@@ -40,6 +40,8 @@ describe("mamba eval", () => {
     expect(bits / result["bitsPerByte"]!).toBeGreaterThan(60);
     expect(bits / result["bitsPerByte"]!).toBeLessThanOrEqual(73);
     expect(result["bitsPerToken"]! * Math.LN2).toBeCloseTo(result["loss"]!, 10);
+    const { output } = await run("eval", "storybook-11m", path);
+    expect(output).toContain(`${(100 * result["accuracy"]!).toFixed(2)} % of tokens\n`);
   });
 
   it("refuses files that are no ids", async () => {

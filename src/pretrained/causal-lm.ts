@@ -204,7 +204,7 @@ export class CausalLM {
    *
    * @throws StateError if it is damaged or belongs to another model
    */
-  loadState(bytes: Uint8Array): Promise<GenerationState> {
+  async loadState(bytes: Uint8Array): Promise<GenerationState> {
     this.#assertOpen();
     return readGenerationState(bytes, this.model, this.device, this.#parts.identity);
   }
