@@ -50,9 +50,11 @@ function modified(path: string): number {
 }
 
 function isBuilt(): boolean {
-  const sources = readdirSync(join(root, "src"), { recursive: true }).map((name) => join(root, "src", String(name)));
-  const built = modified(main);
-  return sources.every((path) => /\.(test|as)\.ts$/.test(path) || !path.endsWith(".ts") || modified(path) <= built);
+  const sources = readdirSync(join(root, "src"), { recursive: true }).map(String);
+  const outputOf = (name: string): string => join(root, "dist", name.replace(/\.ts$/, ".js"));
+  return sources
+    .filter((name) => name.endsWith(".ts") && !/\.(test|as|bench|d)\.ts$/.test(name))
+    .every((name) => modified(join(root, "src", name)) <= modified(outputOf(name)));
 }
 
 /** Does something while no other process on this machine does; a lock of a process that died counts for nothing. */
