@@ -32,7 +32,7 @@ export interface SamplerPlace {
   readonly vocabSize: number;
   /** Random words used before. */
   readonly counter: number;
-  /** Row of a batch: rows draw from independent streams. */
+  /** Number of the random stream: equal prompts of a batch draw from independent ones. */
   readonly stream: number;
 }
 

@@ -7,7 +7,7 @@ const LONGEST = 50;
 
 /** Tokens of a row to run between two turns: few where computing keeps the caller's thread. */
 export function turnLength(device: Device): number {
-  return device.name === "reference" ? 16 : 256;
+  return device.name === "reference" ? 4 : 256;
 }
 
 /**
