@@ -6,8 +6,8 @@ const architectures = { mamba: "mamba", falcon_mamba: "falcon-mamba" } as const;
 /**
  * Reads the configuration of `MambaForCausalLM` or `FalconMambaForCausalLM`.
  *
- * `vocab_size` counts the rows of the embedding. Two keys beyond transformers' own are understood, both written by
- * {@link huggingFaceConfig}: `unpadded_vocab_size`, the ids that mean something, and `rms_norm: false`.
+ * `vocab_size` counts the rows of the embedding. Three keys beyond transformers' own are understood, all written by
+ * {@link huggingFaceConfig}: `unpadded_vocab_size`, the ids that mean something, `rms_norm: false`, and `selective: false`.
  */
 export function readHuggingFaceConfig(fields: ConfigFields): MambaConfig {
   const architecture = architectures[fields.choice("model_type", ["mamba", "falcon_mamba"])];
@@ -35,6 +35,7 @@ export function readHuggingFaceConfig(fields: ConfigFields): MambaConfig {
     convBias: fields.flag("use_conv_bias", true),
     norm: fields.flag("rms_norm", true) ? "rms" : "layer",
     normEpsilon: fields.positive("layer_norm_epsilon", 1e-5),
+    selective: fields.flag("selective", true),
     mixerNormEpsilon: fields.positive("mixer_rms_eps", 1e-6),
     tieEmbeddings: fields.flag("tie_word_embeddings", true),
     residualInFloat32: fields.flag("residual_in_fp32", true),
@@ -74,6 +75,7 @@ export function huggingFaceConfig(config: MambaConfig): Record<string, unknown> 
     model_type: falcon ? "falcon_mamba" : "mamba",
     vocab_size: paddedVocabSize,
     ...(vocabSize === paddedVocabSize ? {} : { unpadded_vocab_size: vocabSize }),
+    ...(config.selective ? {} : { selective: false }),
     hidden_size: dModel,
     num_hidden_layers: config.nLayer,
     intermediate_size: dInner,

@@ -1,11 +1,11 @@
 import { causalConv } from "../ops/causal-conv/index.ts";
-import { exp, neg } from "../ops/elementwise/index.ts";
+import { add, exp, neg } from "../ops/elementwise/index.ts";
 import { linear } from "../ops/linear/index.ts";
 import { split } from "../ops/movement/index.ts";
 import { rmsNorm } from "../ops/rms-norm/index.ts";
 import { selectiveScan } from "../ops/selective-scan/index.ts";
 import { scope } from "../tensor/scope.ts";
-import { backendOf, type Tensor } from "../tensor/tensor.ts";
+import { backendOf, type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { LinearParameters } from "./linear.ts";
 
 /** Sizes and choices of a Mamba-1 mixer. */
@@ -17,6 +17,8 @@ export interface MambaMixerConfig {
   readonly dtRank: number;
   readonly bias: boolean;
   readonly convBias: boolean;
+  /** Whether delta, B and C depend on the input; false feeds their projection ones instead. Default true. */
+  readonly selective?: boolean;
   /** Epsilon of FalconMamba's weightless RMS norms on delta, B and C; 0 leaves them out. */
   readonly mixerNormEpsilon: number;
 }
@@ -97,7 +99,7 @@ export class MambaMixer {
         reverse,
       });
       const u = convolved.y;
-      const { delta, B, C } = this.#selection(u);
+      const { delta, B, C } = this.config.selective === false ? this.#constants(u) : this.#selection(u);
       const scanned = selectiveScan(u, delta, A, B, C, {
         D,
         z,
@@ -120,6 +122,19 @@ export class MambaMixer {
       mixerNormEpsilon > 0 ? parts.map((part) => rmsNorm(part, undefined, { epsilon: mixerNormEpsilon }).y) : parts
     ) as [Tensor, Tensor, Tensor];
     return { delta: linear(step, dtProj.weight), B, C };
+  }
+
+  /**
+   * The same for every input: the projections see ones, so that delta is one number a channel and B and C are [dInner dState]
+   * with equal rows. Nothing is selected; the recurrence is time-invariant.
+   */
+  #constants(u: Tensor): { delta: Tensor; B: Tensor; C: Tensor } {
+    const { device, dtype, shape } = u;
+    const { dInner, dState } = this.config;
+    const one = tensor(new Float32Array(dInner).fill(1), [1, dInner], { device, dtype });
+    const { delta, B, C } = this.#selection(one);
+    const spread = (x: Tensor, to: readonly number[]): Tensor => add(x, zeros(to, { device, dtype }));
+    return { delta: spread(delta, shape), B: spread(B, [dInner, dState]), C: spread(C, [dInner, dState]) };
   }
 
   /** A = -exp(A_log) [dInner dState]; kept between calls while A_log stays as it is and nothing is recorded. */

@@ -39,6 +39,11 @@ export interface MambaConfig {
   convBias: boolean;
   norm: "rms" | "layer";
   normEpsilon: number;
+  /**
+   * Whether delta, B and C depend on the input: the selection that Mamba adds. False gives a time-invariant model with the
+   * same parameters, the baseline that shows what selection does.
+   */
+  selective: boolean;
   /** Epsilon of FalconMamba's inner norms. */
   mixerNormEpsilon: number;
   tieEmbeddings: boolean;
@@ -82,6 +87,7 @@ export function mambaConfig(input: MambaConfigInput): MambaConfig {
     convBias: true,
     norm: "rms",
     normEpsilon: 1e-5,
+    selective: true,
     mixerNormEpsilon: 1e-6,
     tieEmbeddings: true,
     residualInFloat32: true,

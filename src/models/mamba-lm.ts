@@ -195,7 +195,7 @@ export class MambaLM implements LanguageModel<MambaState> {
   }
 
   #canStep(): boolean {
-    return this.config.norm === "rms" && backendOf(this.device).recorder === undefined;
+    return this.config.norm === "rms" && this.config.selective && backendOf(this.device).recorder === undefined;
   }
 
   #step(

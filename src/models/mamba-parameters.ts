@@ -22,9 +22,9 @@ export type MambaLMParameters = {
 
 /** The mixer's part of a model configuration. */
 export function mixerConfig(config: MambaConfig): MambaMixerConfig {
-  const { dModel, dInner, dState, dConv, dtRank, bias, convBias } = config;
+  const { dModel, dInner, dState, dConv, dtRank, bias, convBias, selective } = config;
   const mixerNormEpsilon = config.architecture === "falcon-mamba" ? config.mixerNormEpsilon : 0;
-  return { dModel, dInner, dState, dConv, dtRank, bias, convBias, mixerNormEpsilon };
+  return { dModel, dInner, dState, dConv, dtRank, bias, convBias, selective, mixerNormEpsilon };
 }
 
 /**
