@@ -1,5 +1,6 @@
 import type { MambaMixerState } from "../layers/mamba-mixer.ts";
 import { copy } from "../ops/movement/index.ts";
+import { bytesPerElement } from "../tensor/dtype.ts";
 import { DisposedError } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -30,7 +31,7 @@ export class MambaState {
 
   /** Bytes of all tensors. */
   get byteLength(): number {
-    return this.tensors().reduce((sum, tensor) => sum + tensor.size * 4, 0);
+    return this.tensors().reduce((sum, tensor) => sum + tensor.size * bytesPerElement(tensor.dtype), 0);
   }
 
   /** All tensors, layer by layer, conv before ssm. */
