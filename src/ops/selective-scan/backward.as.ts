@@ -1,8 +1,8 @@
 // Backward selective scan: the states of a chunk are computed again from its saved entry, then the adjoint is swept
 // back through it.
-import { decayed } from "../../backends/wasm/assembly/decay.as";
+import { bounded, decayed } from "../../backends/wasm/assembly/decay.as";
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
-import { expm1, sigmoid } from "../../backends/wasm/assembly/math.as";
+import { exp2Fraction, expm1, power, rounded, sigmoid, wholePart } from "../../backends/wasm/assembly/math.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { madd } from "../../backends/wasm/assembly/simd.as";
 import {
@@ -38,14 +38,15 @@ function sumsBytes(states: i32): usize {
   return (<usize>states << 4) * 3 + 32;
 }
 
-// A thread's memory: the adjoint [states][4], then for every step of a chunk delta [4] and the state before it.
+// A thread's memory: the adjoint, the state, the products for dB and for dC, each [states][4], then for every step of a
+// chunk delta [4] and the state before it.
 function stepBytes(states: i32): usize {
   return (<usize>states << 4) + 16;
 }
 
 /** Bytes that a thread works in; wasm.ts reserves them. */
 export function backwardBytes(states: i32): usize {
-  return (<usize>states << 4) * 2 + 32 + <usize>CHUNK * stepBytes(states);
+  return (<usize>states << 4) * 4 + 32 + <usize>CHUNK * stepBytes(states);
 }
 
 /** Computes the states before every step of a chunk again, with their steps' delta. */
@@ -83,6 +84,31 @@ function denseAt(args: usize, base: usize, batch: i32, time: i32, offset: usize)
   return base + <usize>(batch * arg(args, LENGTH) + time) * (<usize>arg(args, CHANNELS) << 2) + offset;
 }
 
+/** Adds to each of `states` floats the sum over channels of its vector, four at a time. */
+// @ts-ignore: decorator
+@inline
+function addLaneSums(to: usize, from: usize, states: i32): void {
+  let n = 0;
+  for (; n + 4 <= states; n += 4) {
+    const a = v128.load(from);
+    const b = v128.load(from, 16);
+    const c = v128.load(from, 32);
+    const d = v128.load(from, 48);
+    // halves of two vectors side by side, then quarters of four
+    const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
+    const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
+    const sums = f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
+    v128.store(to, f32x4.add(v128.load(to), sums));
+    from += 64;
+    to += 16;
+  }
+  for (; n < states; n++) {
+    addLanes(to, v128.load(from));
+    from += 16;
+    to += 4;
+  }
+}
+
 /** Adds the sum over channels of a vector to a partial gradient. */
 // @ts-ignore: decorator
 @inline
@@ -93,7 +119,8 @@ function addLanes(to: usize, value: v128): void {
 
 /** Sweeps the adjoint back over a replayed chunk. */
 function sweep(
-  args: usize, batch: i32, quad: i32, from: i32, to: i32, steps: usize, adjoint: usize, sums: usize, slice: i32,
+  args: usize, batch: i32, quad: i32, from: i32, to: i32, steps: usize, adjoint: usize, products: usize,
+  sums: usize, slice: i32,
 ): void {
   const states = arg(args, STATES);
   const groups = arg(args, GROUPS);
@@ -105,6 +132,7 @@ function sweep(
   const constantC = (flags & CONSTANT_C) != 0;
   const skipAt = pointer(args, D);
   const skip = skipAt == 0 ? f32x4.splat(0) : loadLanes(skipAt + offset, lanes);
+  const width = <usize>states << 4;
   const sumA = sums;
   const sumB = sums + (<usize>states << 4);
   const sumC = sumB + (<usize>states << 4);
@@ -136,8 +164,13 @@ function sweep(
       const b = coefficient(rowB, n, constantB);
       const c = coefficient(rowC, n, constantC);
       const a = v128.load(decay + at);
-      const rate = f32x4.mul(delta, a);
-      const kept = decayed(rate, v128.load(step + 16 + at), f32x4.splat(0));
+      // what decays the state forward decays its adjoint backward: one exponential for both
+      const z = bounded(f32x4.mul(delta, a));
+      const n2 = rounded(z);
+      const whole = power(n2);
+      const rest = exp2Fraction(f32x4.sub(z, wholePart(n2)));
+      const scaled = f32x4.mul(whole, v128.load(step + 16 + at));
+      const kept = madd(rest, scaled, scaled);
       const h = madd(x, b, kept);
       const g = madd(dy, c, v128.load(adjoint + at));
       y = madd(c, h, y);
@@ -148,11 +181,14 @@ function sweep(
       const dB = f32x4.mul(g, x);
       const dC = f32x4.mul(dy, h);
       if (constantB) accumulate(sumB + at, dB);
-      else addLanes(partialB + (n << 2), dB);
+      else v128.store(products + at, dB);
       if (constantC) accumulate(sumC + at, dC);
-      else addLanes(partialC + (n << 2), dC);
-      v128.store(adjoint + at, decayed(rate, g, f32x4.splat(0)));
+      else v128.store(products + width + at, dC);
+      const scaledG = f32x4.mul(whole, g);
+      v128.store(adjoint + at, madd(rest, scaledG, scaledG));
     }
+    if (!constantB) addLaneSums(partialB, products, states);
+    if (!constantC) addLaneSums(partialC, products + width, states);
     accumulate(sumSkip, f32x4.mul(dy, u));
     storeLanes(denseAt(args, pointer(args, D_U), batch, time, offset), madd(delta, throughB, f32x4.mul(skip, dy)), lanes);
     let dDelta = madd(u, throughB, f32x4.mul(f32x4.splat(LN2), throughA));
@@ -195,7 +231,8 @@ function sweepQuad(args: usize, batch: i32, quad: i32, span: i32, slice: i32, me
   const spans = arg(args, SPANS);
   const adjoint = memoryOf;
   const state = adjoint + (<usize>states << 4);
-  const steps = state + (<usize>states << 4) + 32;
+  const products = state + (<usize>states << 4);
+  const steps = products + (<usize>states << 5) + 32;
   const sums = pointer(args, SUMS) + <usize>((batch * spans + span) * quadCount(args) + quad) * sumsBytes(states);
   memory.fill(sums, 0, sumsBytes(states));
   if (spans == 1) lastAdjoint(args, batch, quad, adjoint, state);
@@ -207,7 +244,7 @@ function sweepQuad(args: usize, batch: i32, quad: i32, span: i32, slice: i32, me
     const from = start + chunk * CHUNK;
     const to = min(from + CHUNK, end);
     replay(args, batch, quad, from, to, steps, state);
-    sweep(args, batch, quad, from, to, steps, adjoint, sums, slice);
+    sweep(args, batch, quad, from, to, steps, adjoint, products, sums, slice);
   }
   if (span > 0 || pointer(args, D_INITIAL) == 0) return;
   scatterState(stateAddress(args, pointer(args, D_INITIAL), batch, quad), adjoint, states, lanesOf(args, quad));
