@@ -21,6 +21,11 @@ export interface ForwardOptions<State extends RecurrentState> {
   readonly consume?: boolean;
   /** int32 [batch length], non-decreasing; -1 is padding and changes nothing. */
   readonly segmentIds?: Tensor;
+  /**
+   * While gradients are recorded: keep only what enters each layer and run the layer again in backward. Half as much
+   * arithmetic again, for the memory of one layer instead of all.
+   */
+  readonly recompute?: boolean;
   /** Logits of all positions, of the last one, or none; default `last`. */
   readonly logits?: "all" | "last" | "none";
 }

@@ -1,3 +1,4 @@
+import { recompute } from "../autograd/index.ts";
 import { MambaMixer, type MambaMixerState } from "../layers/mamba-mixer.ts";
 import { Norm } from "../layers/norm.ts";
 import { embedding } from "../ops/embedding/index.ts";
@@ -22,6 +23,13 @@ import {
   mixerConfig,
 } from "./mamba-parameters.ts";
 import { MambaState } from "./state.ts";
+
+/** What a layer hands on. */
+interface BlockResult {
+  readonly stream: Tensor;
+  readonly pending: Tensor;
+  readonly state: MambaMixerState;
+}
 
 interface Block {
   readonly norm: Norm;
@@ -174,24 +182,58 @@ export class MambaLM implements LanguageModel<MambaState> {
 
   #run(
     ids: Tensor,
-    { state, segmentIds }: ForwardOptions<MambaState>,
+    options: ForwardOptions<MambaState>,
   ): { stream: Tensor; pending: Tensor | undefined; layers: MambaMixerState[] } {
     let stream = embedding(this.#table, ids);
     let pending: Tensor | undefined;
     const layers: MambaMixerState[] = [];
-    this.#blocks.forEach(({ norm, mixer }, i) => {
+    this.#blocks.forEach((_, i) => {
       const before = [stream, pending];
-      const result = scope(() => {
-        const { y, sum } = norm.forward(pending ?? stream, pending && stream);
-        const mixed = mixer.forward(y, { state: state?.layers[i], segmentIds });
-        return { sum, mixed };
-      });
-      layers.push(result.mixed.state);
-      stream = result.sum;
-      pending = result.mixed.y;
+      const result = options.recompute
+        ? this.#recomputedBlock(i, stream, pending, options)
+        : this.#block(i, stream, pending, options.state?.layers[i], options.segmentIds);
+      layers.push(result.state);
+      stream = result.stream;
+      pending = result.pending;
       for (const tensor of before) if (tensor !== stream) tensor?.dispose();
     });
     return { stream, pending, layers };
+  }
+
+  /** One layer: the residual stream without the mixer's output, that output, and the mixer's state. */
+  #block(
+    i: number,
+    stream: Tensor,
+    pending: Tensor | undefined,
+    state: MambaMixerState | undefined,
+    segmentIds: Tensor | undefined,
+  ): BlockResult {
+    const { norm, mixer } = this.#blocks[i]!;
+    return scope(() => {
+      const { y, sum } = norm.forward(pending ?? stream, pending && stream);
+      const mixed = mixer.forward(y, { state, segmentIds });
+      return { stream: sum, pending: mixed.y, state: mixed.state };
+    });
+  }
+
+  #recomputedBlock(
+    i: number,
+    stream: Tensor,
+    pending: Tensor | undefined,
+    { state, segmentIds }: ForwardOptions<MambaState>,
+  ): BlockResult {
+    const layer = state?.layers[i];
+    const inputs = [stream, ...(pending ? [pending] : []), ...(layer ? [layer.conv, layer.ssm] : [])];
+    const outputs = recompute((...given) => {
+      const own = given[0]!;
+      const [conv, ssm] = layer ? given.slice(-2) : [];
+      const result = this.#block(i, own, pending && given[1], conv && ssm && { conv, ssm }, segmentIds);
+      const made = [result.pending, result.state.conv, result.state.ssm];
+      // the first layer's stream passes by unchanged: it is an input and no output
+      return pending ? [...made, result.stream] : made;
+    }, inputs) as [Tensor, Tensor, Tensor, Tensor?];
+    const [y, conv, ssm, sum] = outputs;
+    return { stream: sum ?? stream, pending: y, state: { conv, ssm } };
   }
 
   #canStep(): boolean {
