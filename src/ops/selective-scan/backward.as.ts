@@ -59,11 +59,15 @@ function replay(args: usize, batch: i32, quad: i32, from: i32, to: i32, steps: u
   const chunks = (arg(args, LENGTH) + CHUNK - 1) / CHUNK;
   const entry = stateAddress(args, pointer(args, CHUNK_STATES), batch * chunks + from / CHUNK, quad);
   gatherState(state, entry, states, lanes);
-  let previous = segmentBefore(args, batch, from);
+  let previous = 0;
+  let entered = false;
   for (let i = from; i < to; i++) {
     const step = steps + <usize>(i - from) * stepBytes(states);
     const id = segmentAt(args, batch, i);
     if (id < 0) continue;
+    // not before the loop: chunks of padding alone would each walk back over all padding before them
+    if (!entered) previous = segmentBefore(args, batch, from);
+    entered = true;
     if (previous >= 0 && id != previous) memory.fill(state, 0, states << 4);
     previous = id;
     const time = timeOf(args, i);

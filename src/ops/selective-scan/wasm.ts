@@ -148,6 +148,11 @@ const selectiveScan: WasmKernel = (context, call) => {
   const frames = BLOCK * (plan.states * 16 + 32);
   const { words, scratch } = commonWords(context, call, plan, frames, { finalState, segmentStates, chunkStates });
   words.push(context.address(y!));
+  // the kernel writes the end states of segments that occur
+  if (segmentStates && segmentStates.size > 0) {
+    const range = context.range(segmentStates);
+    context.command("clearBytes", [...range], { reads: [], writes: [range] });
+  }
   context.command("selectiveScanForward", words, access(context, call, scratch));
 };
 
