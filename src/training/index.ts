@@ -3,8 +3,22 @@
  *
  * @module
  */
+export {
+  type CompleteTrainConfig,
+  modelConfigOf,
+  optimizerOf,
+  readTrainConfig,
+  scheduleOf,
+  type TrainConfig,
+  trainConfigSchema,
+} from "./config.ts";
 export { decaysByDefault, type ParameterGroup } from "./groups.ts";
+export { type Lora, type LoraOptions, type LoraPair, lora, loraFrom } from "./lora.ts";
+export { LoraLM } from "./lora-model.ts";
 export { type AdamWOptions, adamW, type Optimizer, type OptimizerStep, type SgdOptions, sgd } from "./optimizer.ts";
+export { type Plot, type PlotLine, sparkline } from "./plot.ts";
+export { plotPng } from "./plot-png.ts";
+export { plotSvg } from "./plot-svg.ts";
 export { constantSchedule, cosineSchedule, linearSchedule, type Schedule, type ScheduleOptions } from "./schedules.ts";
 export {
   accumulatedGradients,

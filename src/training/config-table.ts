@@ -1,0 +1,240 @@
+import type { Fields } from "./config-field.ts";
+
+const size = (about: string) => ({ kind: "integer", about, least: 1, optional: true }) as const;
+const flag = (about: string) => ({ kind: "boolean", about, optional: true }) as const;
+const share = (about: string) => ({ kind: "number", about, least: 0, most: 1, optional: true }) as const;
+const positive = (about: string) => ({ kind: "number", about, least: 0, above: true, optional: true }) as const;
+const text = (about: string) => ({ kind: "string", about, optional: true }) as const;
+
+const initialisation = {
+  kind: "record",
+  about: "How new parameters are drawn; see section 3.6 of the paper.",
+  optional: true,
+  fields: {
+    dtMin: positive("Smallest step size after softplus."),
+    dtMax: positive("Largest step size after softplus."),
+    dtFloor: positive("Lower bound of a drawn step size."),
+    dtScheme: {
+      kind: "choice",
+      about: "How the projection of step sizes is drawn.",
+      values: ["random", "constant"],
+      optional: true,
+    },
+    dtScale: positive("Scale of that projection."),
+    embeddingStd: positive("Standard deviation of the embedding."),
+    rescaleOutProjection: flag("Divide out_proj by the square root of the number of layers."),
+  },
+} as const satisfies Fields[string];
+
+/** Fields of a model that may differ from a preset too. */
+const shared = {
+  vocabSize: size("Ids that mean something; left out, what the data needs."),
+  paddedVocabSize: size("Rows of the embedding; left out, vocabSize."),
+  selective: flag("false: the time-invariant baseline, whose delta, B and C do not depend on the input."),
+  tieEmbeddings: flag("Whether the head is the embedding; left out, true."),
+  initialisation,
+} as const;
+
+const ownModel = {
+  dModel: { kind: "integer", about: "Width of the residual stream.", least: 1 },
+  nLayer: { kind: "integer", about: "Number of layers.", least: 1 },
+  dInner: size("Channels of the recurrence; left out, twice dModel."),
+  dState: size("State of each channel; left out, 16."),
+  dConv: size("Samples that the convolution sees; left out, 4."),
+  dtRank: size("Rank of the step size's projection; left out, dModel / 16 rounded up."),
+  bias: flag("Bias on the projections of the mixer; left out, false."),
+  convBias: flag("Bias on the convolution; left out, true."),
+  norm: { kind: "choice", about: "The norm; left out, rms.", values: ["rms", "layer"], optional: true },
+  normEpsilon: positive("Epsilon of the norm; left out, 1e-5."),
+  ...shared,
+} as const;
+
+const presetNames = ["mamba-130m", "mamba-370m", "mamba-790m", "mamba-1.4b", "mamba-2.8b"] as const;
+
+const model = {
+  kind: "variants",
+  about: "The model: a shape of its own, that of a published model, or the weights of a folder.",
+  variants: [
+    { key: "dModel", fields: ownModel },
+    {
+      key: "preset",
+      fields: {
+        preset: { kind: "choice", about: "Name of a published shape, with new parameters.", values: presetNames },
+        ...shared,
+      },
+    },
+    {
+      key: "from",
+      fields: { from: { kind: "string", about: "A model to go on from: folder, file, shipped model or hub name." } },
+    },
+  ],
+} as const;
+
+const optimizer = {
+  kind: "record",
+  about: "How gradients change parameters.",
+  default: {},
+  fields: {
+    name: { kind: "choice", about: "The rule.", values: ["adamW", "sgd"], default: "adamW" },
+    betas: {
+      kind: "list",
+      about: "Decay rates of Adam's moments; left out, 0.9 and 0.95.",
+      of: share("One rate."),
+      length: 2,
+      optional: true,
+    },
+    epsilon: positive("Added to Adam's denominator; left out, 1e-8."),
+    momentum: share("Of sgd; left out, 0.9."),
+    weightDecay: {
+      kind: "number",
+      about: "Decoupled weight decay; left out, 0.1 for adamW, 0 for sgd.",
+      least: 0,
+      optional: true,
+    },
+    groups: {
+      kind: "list",
+      about: "Rules for some parameters; the first that matches counts.",
+      optional: true,
+      of: {
+        kind: "record",
+        about: "One rule.",
+        fields: {
+          match: { kind: "string", about: "Regular expression for the dotted name, as dtProj or A_log$." },
+          learningRateScale: positive("Multiplies the learning rate."),
+          learningRate: positive("A learning rate of its own."),
+          weightDecay: { kind: "number", about: "A decay of its own.", least: 0, optional: true },
+        },
+      },
+    },
+  },
+} as const;
+
+const schedule = {
+  kind: "record",
+  about: "Learning rate by step.",
+  default: {},
+  fields: {
+    name: {
+      kind: "choice",
+      about: "Shape after the warm-up.",
+      values: ["constant", "cosine", "linear"],
+      default: "cosine",
+    },
+    peak: { kind: "number", about: "Largest learning rate.", least: 0, above: true, default: 1e-3 },
+    warmup: { kind: "integer", about: "Steps of linear rise.", least: 0, default: 0 },
+    end: { kind: "number", about: "Rate at the last step.", least: 0, default: 0 },
+  },
+} as const;
+
+const validation = {
+  kind: "record",
+  about: "Loss on data that is not trained on.",
+  optional: true,
+  fields: {
+    every: { kind: "integer", about: "Steps between validations.", least: 1, default: 500 },
+    batches: { kind: "integer", about: "Batches of each validation.", least: 1, default: 8 },
+    patience: {
+      kind: "integer",
+      about: "Stop after this many validations without a better one.",
+      least: 1,
+      optional: true,
+    },
+  },
+} as const;
+
+const vocabulary = { kind: "integer", about: "Number of ids.", least: 4, default: 16 } as const;
+
+const data = {
+  kind: "variants",
+  about: "What is learnt: a synthetic task, or text files.",
+  variants: [
+    {
+      key: "task",
+      value: "induction-heads",
+      fields: {
+        task: { kind: "choice", about: "Say what followed a special token before.", values: ["induction-heads"] },
+        vocabSize: vocabulary,
+      },
+    },
+    {
+      key: "task",
+      value: "selective-copying",
+      fields: {
+        task: { kind: "choice", about: "Repeat the tokens among noise, in order.", values: ["selective-copying"] },
+        vocabSize: vocabulary,
+        memorize: { kind: "integer", about: "Tokens to remember.", least: 1, default: 16 },
+      },
+    },
+    {
+      key: "task",
+      value: "associative-recall",
+      fields: {
+        task: { kind: "choice", about: "Say the value that came with a key.", values: ["associative-recall"] },
+        vocabSize: vocabulary,
+        pairs: { kind: "integer", about: "Pairs of key and value.", least: 1, default: 4 },
+      },
+    },
+    {
+      key: "text",
+      fields: {
+        text: {
+          kind: "list",
+          about: "Text files (UTF-8), one document each.",
+          of: { kind: "string", about: "A path." },
+          alone: true,
+        },
+        tokenizer: { kind: "string", about: '"bytes", or a folder or model with tokenizer.json.', default: "bytes" },
+        validationText: {
+          kind: "list",
+          about: "Text files for validation; left out, the end of the text.",
+          of: { kind: "string", about: "A path." },
+          alone: true,
+          optional: true,
+        },
+        validationShare: {
+          kind: "number",
+          about: "Share of the text kept for validation.",
+          least: 0,
+          most: 0.5,
+          default: 0.05,
+        },
+        mode: {
+          kind: "choice",
+          about:
+            "shuffled: windows in random order; packed: whole documents packed into rows; streamed: rows that go on.",
+          values: ["shuffled", "packed", "streamed"],
+          default: "shuffled",
+        },
+      },
+    },
+  ],
+} as const;
+
+/** Every key of a training configuration: its meaning, limits and default. The schema and the checks come from it. */
+export const trainConfigFields = {
+  $schema: text("Where the JSON schema of this file is."),
+  model,
+  data,
+  optimizer,
+  schedule,
+  steps: { kind: "integer", about: "Updates to take.", least: 1 },
+  batch: { kind: "integer", about: "Rows of a step.", least: 1, default: 8 },
+  length: { kind: "integer", about: "Tokens of a row.", least: 2, default: 256 },
+  microBatches: {
+    kind: "integer",
+    about: "Parts that a batch is worked through in, to save memory.",
+    least: 1,
+    default: 1,
+  },
+  clipNorm: positive("Largest norm of the gradients; left out, no limit."),
+  average: share("Decay of a moving average of the parameters, which is saved as well; left out, none."),
+  seed: { kind: "integer", about: "Of parameters and data.", least: 0, default: 0 },
+  validation,
+  checkpointEvery: {
+    kind: "integer",
+    about: "Steps between checkpoints; one is written at the end too.",
+    least: 1,
+    default: 1000,
+  },
+  out: text("Folder of the run; left out, runs/ and the name of this file."),
+} as const satisfies Fields;

@@ -1,0 +1,98 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { ConfigError } from "../tensor/errors.ts";
+import {
+  modelConfigOf,
+  optimizerOf,
+  readTrainConfig,
+  scheduleOf,
+  type TrainConfig,
+  trainConfigSchema,
+} from "./config.ts";
+
+const smallest: TrainConfig = {
+  model: { dModel: 8, nLayer: 1 },
+  data: { task: "induction-heads" },
+  steps: 10,
+};
+
+describe("a training configuration", () => {
+  it("gets the documented defaults", () => {
+    expect(readTrainConfig(smallest)).toEqual({
+      model: { dModel: 8, nLayer: 1 },
+      data: expect.objectContaining({ task: "induction-heads" }),
+      optimizer: { name: "adamW" },
+      schedule: { name: "cosine", peak: 1e-3, warmup: 0, end: 0 },
+      steps: 10,
+      batch: 8,
+      length: 256,
+      microBatches: 1,
+      seed: 0,
+      checkpointEvery: 1000,
+    });
+  });
+
+  it("stays as it is when it is read again", () => {
+    const once = readTrainConfig({ ...smallest, validation: {}, optimizer: { groups: [{ match: "A_log$" }] } });
+    expect(readTrainConfig(JSON.parse(JSON.stringify(once)))).toEqual(once);
+  });
+
+  it.each<[Record<string, unknown>, RegExp]>([
+    [{ stps: 3 }, /stps is not a known key; .*did you mean "steps"\?/],
+    [{ model: { dmodel: 8, nLayer: 1 } }, /model\.dmodel is not a known key.*did you mean "dModel"/],
+    [{ model: { dModel: 8, nLayr: 1 } }, /model\.nLayr is not a known key.*"nLayer"/],
+    [{ model: { dModel: 8 } }, /model\.nLayer must be a whole number from 1 up; got nothing; add "nLayer"/],
+    [{ model: { dModel: 8.5, nLayer: 1 } }, /model\.dModel must be a whole number from 1 up; got 8\.5/],
+    [{ model: { dModel: "8", nLayer: 1 } }, /model\.dModel must be a whole number.*got "8"/],
+    [{ model: {} }, /model must have one of dModel, preset, from; it has no keys/],
+    [{ model: { dModel: 8, nLayer: 1, from: "x" } }, /model must have only one of .*it has dModel and from/],
+    [{ model: { preset: "mamba-130" } }, /model\.preset must be one of mamba-130m.*did you mean "mamba-130m"/],
+    [{ model: null }, /model must be a record|model.*got nothing/],
+    [{ data: { task: "induction" } }, /data\.task must be one of induction-heads, .*did you mean "induction-heads"/],
+    [{ data: { task: "induction-heads", mode: "packed" } }, /data\.mode is not a known key/],
+    [{ data: { text: [] } }, /data\.text must be text that is not empty, or a list of at least one; got \[\]/],
+    [{ data: { text: ["a", 3] } }, /data\.text\[1\] must be text that is not empty; got 3/],
+    [{ steps: 0 }, /steps must be a whole number from 1 up; got 0/],
+    [{ steps: Number.NaN }, /steps must be a whole number/],
+    [{ schedule: { peak: 0 } }, /schedule\.peak must be a number above 0; got 0/],
+    [{ schedule: { peak: 1, end: 2 } }, /schedule\.end must be at most schedule\.peak 1; got 2/],
+    [{ schedule: { warmup: 10 } }, /schedule\.warmup must be below steps 10; got 10/],
+    [{ optimizer: { betas: [0.9] } }, /optimizer\.betas must be a list of 2; got \[0\.9\]/],
+    [{ optimizer: { betas: [0.9, 2] } }, /optimizer\.betas\[1\] must be a number from 0 to 1; got 2/],
+    [{ optimizer: { groups: [{ match: "(" }] } }, /optimizer\.groups\[0\]\.match must be a regular expression/],
+    [{ batch: 8, microBatches: 3 }, /microBatches must divide batch 8; got 3/],
+    [{ toString: 1 }, /toString is not a known key/],
+  ])("refuses %j with its path", (change, expected) => {
+    const attempt = () => readTrainConfig({ ...smallest, ...change });
+    expect(attempt).toThrow(ConfigError);
+    expect(attempt).toThrow(expected);
+  });
+
+  it.each([null, 3, "x", [], undefined])("refuses %j as a whole", (given) => {
+    expect(() => readTrainConfig(given)).toThrow(/training configuration: it must be a record/);
+  });
+
+  it("makes the schedule it describes", () => {
+    const config = readTrainConfig({ ...smallest, schedule: { name: "linear", peak: 2, end: 1 } });
+    expect([0, 5, 10].map(scheduleOf(config))).toEqual([2, 1.5, 1]);
+    const constant = readTrainConfig({ ...smallest, schedule: { name: "constant", peak: 0.5, warmup: 2 } });
+    expect([0, 1, 99].map(scheduleOf(constant))).toEqual([0.25, 0.5, 0.5]);
+    expect(optimizerOf(readTrainConfig({ ...smallest, optimizer: { name: "sgd" } })).name).toBe("sgd");
+  });
+
+  it("gives the model the ids of the data, or more on request, never fewer", () => {
+    expect(modelConfigOf({ dModel: 8, nLayer: 1 }, 16)).toMatchObject({ vocabSize: 16, paddedVocabSize: 16 });
+    expect(modelConfigOf({ dModel: 8, nLayer: 1, vocabSize: 20, selective: false }, 16)).toMatchObject({
+      vocabSize: 20,
+      selective: false,
+    });
+    expect(modelConfigOf({ preset: "mamba-130m" }, 256)).toMatchObject({ vocabSize: 50277, dModel: 768 });
+    expect(modelConfigOf({ preset: "mamba-130m", vocabSize: 256 }, 256)).toMatchObject({ paddedVocabSize: 256 });
+    expect(() => modelConfigOf({ dModel: 8, nLayer: 1, vocabSize: 10 }, 16)).toThrow(/at least the 16 ids.*got 10/);
+  });
+
+  it("is described by the published schema", () => {
+    const path = new URL("../../docs/train.schema.json", import.meta.url);
+    expect(JSON.parse(readFileSync(path, "utf8"))).toEqual(JSON.parse(JSON.stringify(trainConfigSchema())));
+  });
+});

@@ -1,0 +1,98 @@
+import { type MambaConfig, mambaConfig, mambaPreset } from "../models/index.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { checkField } from "./config-check.ts";
+import type { CompleteRecord, GivenRecord } from "./config-field.ts";
+import { jsonSchema } from "./config-schema.ts";
+import { trainConfigFields } from "./config-table.ts";
+import { adamW, type Optimizer, sgd } from "./optimizer.ts";
+import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "./schedules.ts";
+
+/** A training run as a JSON file or a module says it. `docs/train.schema.json` describes every key. */
+export type TrainConfig = GivenRecord<typeof trainConfigFields>;
+
+/** A checked {@link TrainConfig} with all defaults in it. */
+export type CompleteTrainConfig = CompleteRecord<typeof trainConfigFields>;
+
+/**
+ * Checks a training configuration and puts defaults in.
+ *
+ * @param given - parsed JSON or the default export of a module
+ * @throws ConfigError naming the path of the first wrong value, what came and what may come; for an unknown key the
+ *   nearest known one
+ */
+export function readTrainConfig(given: unknown): CompleteTrainConfig {
+  const record = { kind: "record", about: "", fields: trainConfigFields } as const;
+  const config = checkField(record, given, "") as CompleteTrainConfig;
+  checkTogether(config);
+  return config;
+}
+
+/** The JSON schema of a training configuration. */
+export function trainConfigSchema(): Record<string, unknown> {
+  return jsonSchema("Training configuration of mamba.ts", trainConfigFields);
+}
+
+/** What no field can say alone. */
+function checkTogether({ batch, microBatches, schedule, steps, optimizer }: CompleteTrainConfig): void {
+  if (batch % microBatches !== 0) throw wrong("microBatches", `must divide batch ${batch}`, microBatches);
+  if (schedule.end > schedule.peak)
+    throw wrong("schedule.end", `must be at most schedule.peak ${schedule.peak}`, schedule.end);
+  if (schedule.warmup >= steps && schedule.name !== "constant") {
+    throw wrong("schedule.warmup", `must be below steps ${steps}`, schedule.warmup);
+  }
+  for (const [i, { match }] of (optimizer.groups ?? []).entries()) patternOf(match, `optimizer.groups[${i}].match`);
+}
+
+function wrong(path: string, must: string, value: unknown): ConfigError {
+  return new ConfigError(`training configuration: ${path} ${must}; got ${JSON.stringify(value)}; change it`, {
+    path,
+    value,
+  });
+}
+
+function patternOf(source: string, path: string): RegExp {
+  try {
+    return new RegExp(source);
+  } catch {
+    throw wrong(path, "must be a regular expression", source);
+  }
+}
+
+/** The optimizer that a configuration asks for. */
+export function optimizerOf({ optimizer }: Pick<CompleteTrainConfig, "optimizer">): Optimizer {
+  const { name, betas, epsilon, momentum, weightDecay, groups: given = [] } = optimizer;
+  const groups = given.map((group, i) => ({ ...group, match: patternOf(group.match, `optimizer.groups[${i}].match`) }));
+  if (name === "sgd") return sgd({ momentum, weightDecay, groups });
+  return adamW({ betas: betas && [betas[0]!, betas[1]!], epsilon, weightDecay, groups });
+}
+
+/** The schedule that a configuration asks for. */
+export function scheduleOf({ schedule, steps }: Pick<CompleteTrainConfig, "schedule" | "steps">): Schedule {
+  const { name, peak, warmup, end } = schedule;
+  if (name === "constant") return constantSchedule({ peak, warmup });
+  return (name === "cosine" ? cosineSchedule : linearSchedule)({ peak, warmup, steps, end });
+}
+
+/**
+ * The configuration of a new model; one that comes from a folder has its own.
+ *
+ * @param vocabSize - ids that the data has
+ * @throws ConfigError if the model has fewer ids than the data
+ */
+export function modelConfigOf(
+  model: Exclude<CompleteTrainConfig["model"], { readonly from: string }>,
+  vocabSize: number,
+): MambaConfig {
+  const known = "preset" in model ? mambaPreset(model.preset) : undefined;
+  const own = model.vocabSize ?? Math.max(vocabSize, known?.vocabSize ?? 0);
+  if (own < vocabSize) {
+    throw new ConfigError(
+      `training configuration: model.vocabSize must be at least the ${vocabSize} ids of the data; got ${own}; leave it out`,
+      { path: "model.vocabSize", value: own, expected: vocabSize },
+    );
+  }
+  if (!("preset" in model)) return mambaConfig({ ...model, vocabSize: own });
+  const { preset: _, ...changes } = model;
+  const table = known!.vocabSize === own ? {} : { vocabSize: own, paddedVocabSize: own };
+  return mambaConfig({ ...known!, ...table, ...changes });
+}
