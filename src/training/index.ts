@@ -20,6 +20,7 @@ export { type Plot, type PlotLine, sparkline } from "./plot.ts";
 export { plotPng } from "./plot-png.ts";
 export { plotSvg } from "./plot-svg.ts";
 export { constantSchedule, cosineSchedule, linearSchedule, type Schedule, type ScheduleOptions } from "./schedules.ts";
+export { type ShortRunOptions, shortRun } from "./short-run.ts";
 export {
   accumulatedGradients,
   globalNorm,
