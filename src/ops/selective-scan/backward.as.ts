@@ -39,14 +39,14 @@ function sumsBytes(states: i32): usize {
 }
 
 // A thread's memory: the adjoint, the state, the products for dB and for dC, each [states][4], then for every step of a
-// chunk delta [4] and the state before it.
+// chunk delta [4] and the state before it, then the sums of a chunk.
 function stepBytes(states: i32): usize {
   return (<usize>states << 4) + 16;
 }
 
 /** Bytes that a thread works in; wasm.ts reserves them. */
 export function backwardBytes(states: i32): usize {
-  return (<usize>states << 4) * 4 + 32 + <usize>CHUNK * stepBytes(states);
+  return (<usize>states << 4) * 4 + 32 + <usize>CHUNK * stepBytes(states) + sumsBytes(states);
 }
 
 /** Computes the states before every step of a chunk again, with their steps' delta. */
@@ -237,6 +237,7 @@ function sweepQuad(args: usize, batch: i32, quad: i32, span: i32, slice: i32, me
   const state = adjoint + (<usize>states << 4);
   const products = state + (<usize>states << 4);
   const steps = products + (<usize>states << 5) + 32;
+  const chunkSums = steps + <usize>CHUNK * stepBytes(states);
   const sums = pointer(args, SUMS) + <usize>((batch * spans + span) * quadCount(args) + quad) * sumsBytes(states);
   memory.fill(sums, 0, sumsBytes(states));
   if (spans == 1) lastAdjoint(args, batch, quad, adjoint, state);
@@ -248,7 +249,10 @@ function sweepQuad(args: usize, batch: i32, quad: i32, span: i32, slice: i32, me
     const from = start + chunk * CHUNK;
     const to = min(from + CHUNK, end);
     replay(args, batch, quad, from, to, steps, state);
-    sweep(args, batch, quad, from, to, steps, adjoint, products, sums, slice);
+    // summed by chunks first: one sum over all steps would round each of them at the size of the whole
+    memory.fill(chunkSums, 0, sumsBytes(states));
+    sweep(args, batch, quad, from, to, steps, adjoint, products, chunkSums, slice);
+    for (let at: usize = 0; at < sumsBytes(states); at += 16) accumulate(sums + at, v128.load(chunkSums + at));
   }
   if (span > 0 || pointer(args, D_INITIAL) == 0) return;
   scatterState(stateAddress(args, pointer(args, D_INITIAL), batch, quad), adjoint, states, lanesOf(args, quad));

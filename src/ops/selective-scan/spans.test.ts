@@ -67,6 +67,7 @@ const settings: Record<string, Setting> = {
     segment: (time) => (time < 256 ? 2 : time < 512 ? 1 : 0),
   },
   "nothing but padding": { ...few, groups: 1, segments: 1, segment: () => -1 },
+  "sums over 4096 steps of one span": { batch: 16, length: 4096, channels: 3, state: 2, groups: 1 },
   "channels enough for one span, padded on the left": {
     ...{ batch: 1, length: 200, channels: 258, state: 2, groups: 1 },
     segment: (time) => (time < 150 ? -1 : 0),

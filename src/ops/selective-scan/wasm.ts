@@ -160,7 +160,7 @@ const selectiveScanBackward: WasmKernel = (context, call) => {
   const plan = planOf(call);
   const { inputs, outputs } = call;
   const { batch, length, groups, states, quads, spans, slices } = plan;
-  const threadBytes = states * 64 + 32 + CHUNK * (states * 16 + 16);
+  const threadBytes = states * 64 + 32 + CHUNK * (states * 16 + 16) + (states * 48 + 32);
   const { words, scratch } = commonWords(context, call, plan, threadBytes, {
     chunkStates: inputs["chunkStates"],
     finalState: undefined,
