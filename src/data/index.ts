@@ -1,6 +1,10 @@
 /**
- * What models are trained on: token files, batches, synthetic tasks.
+ * What models are trained on: batches by number, synthetic tasks.
  *
  * @module
  */
+export { type AssociativeRecallOptions, associativeRecall } from "./associative-recall.ts";
 export type { Batch, BatchSource } from "./batch.ts";
+export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
+export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";
+export type { TaskOptions } from "./task-options.ts";
