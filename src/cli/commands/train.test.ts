@@ -1,0 +1,163 @@
+import { mkdtemp, readFile, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { type FakeTerminal, fakeTerminal } from "../../../test/kit/fake-terminal.ts";
+import type { BatchSource } from "../../data/index.ts";
+import { shortRun } from "../../training/index.ts";
+import { describeFailure } from "../failure.ts";
+import type { Session } from "../program.ts";
+import type { TrainingParts, TrainingRun } from "../training/parts.ts";
+import type { Metrics } from "../training/run-folder.ts";
+import { addTrain } from "./train.ts";
+
+/** Rows that count up; each token tells the next. */
+const counting: BatchSource = {
+  vocabSize: 8,
+  batch: (step) => {
+    const at = (i: number) => (i + step) % 8;
+    const ids = Int32Array.from({ length: 16 }, (_, i) => at(i));
+    return { ids, targets: ids.map((id) => (id + 1) % 8), batch: 2, length: 8 };
+  },
+};
+
+/** The least loop: no checkpoints, goes on at the step it is told to. */
+async function* loop(run: TrainingRun, from: number): AsyncGenerator<Metrics> {
+  const { model, optimizer, schedule, data } = run;
+  const losses = await shortRun({
+    model,
+    optimizer,
+    schedule,
+    steps: run.steps - from,
+    batch: (i) => data.batch(i + from),
+  });
+  for (const [i, loss] of losses.entries()) {
+    const step = from + i + 1;
+    yield { step, loss, learningRate: schedule(step - 1), gradNorm: 1, tokensPerSecond: 1, memory: 1 };
+  }
+}
+
+interface Run {
+  readonly exitCode: number;
+  readonly terminal: FakeTerminal;
+  readonly errors: string;
+  readonly runs: TrainingRun[];
+}
+
+async function run(argv: string[], from = 0): Promise<Run> {
+  const terminal = fakeTerminal();
+  const runs: TrainingRun[] = [];
+  const parts: TrainingParts = {
+    openData: async () => ({ training: counting }),
+    train: (options) => {
+      runs.push(options);
+      return loop(options, from);
+    },
+  };
+  const session: Session = {
+    terminal,
+    exitCode: 0,
+    writeJson: (value) => terminal.write(`${JSON.stringify(value)}\n`),
+  };
+  const program = new Command("mamba").exitOverride().configureOutput({ writeErr: () => {} });
+  addTrain(program, session, parts);
+  try {
+    await program.parseAsync(["train", ...argv, "--device", "wasm", "--threads", "0"], { from: "user" });
+    return { exitCode: session.exitCode, terminal, errors: "", runs };
+  } catch (error) {
+    const { exitCode, message } = describeFailure(error, terminal);
+    return { exitCode, terminal, errors: message, runs };
+  }
+}
+
+async function configFile(change: Record<string, unknown> = {}): Promise<{ path: string; folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), "mamba-train-"));
+  const config = {
+    model: { dModel: 8, nLayer: 1, dState: 4 },
+    data: { task: "induction-heads" },
+    schedule: { name: "constant", peak: 0.02 },
+    steps: 6,
+    ...change,
+  };
+  const path = join(folder, "tiny.json");
+  await writeFile(path, JSON.stringify(config));
+  return { path, folder: join(folder, "run") };
+}
+
+const stepsOf = async (folder: string): Promise<number[]> =>
+  (await readFile(join(folder, "metrics.jsonl"), "utf8"))
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).step);
+
+describe("mamba train", () => {
+  it("leaves metrics, curves, the configuration and provenance, and goes on where it was told to", async () => {
+    const { path, folder } = await configFile();
+    const first = await run([path, "--out", folder, "--json", "--seed", "7"]);
+    expect([first.exitCode, first.errors]).toEqual([0, ""]);
+    expect(JSON.parse(first.terminal.output)).toMatchObject({ folder, steps: 6, loss: expect.any(Number) });
+    expect(await stepsOf(folder)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(JSON.parse(await readFile(join(folder, "config.json"), "utf8"))).toMatchObject({ seed: 7, batch: 8 });
+    const provenance = JSON.parse(await readFile(join(folder, "provenance.json"), "utf8"));
+    expect(Object.keys(provenance)).toEqual(["version", "node", "seed", "device", "features", "threads"]);
+    expect((await readFile(join(folder, "loss.png"))).subarray(1, 4).toString()).toBe("PNG");
+    const again = await run([path, "--out", folder, "--resume", "--steps", "8"], 4);
+    expect(again.runs[0]).toMatchObject({ resume: true, steps: 8, folder });
+    expect(await stepsOf(folder)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    const third = await run([path, "--out", folder]);
+    expect([third.exitCode, third.errors]).toEqual([1, expect.stringMatching(/must not hold another run/)]);
+  });
+
+  it("checks that one batch can be learnt by heart", async () => {
+    const { path } = await configFile();
+    const good = await run([path, "--overfit-check", "--json"]);
+    expect([good.exitCode, JSON.parse(good.terminal.output)]).toMatchObject([0, { learnt: true }]);
+    const short = await run([path, "--overfit-check", "--steps", "2"]);
+    expect(short.exitCode).toBe(1);
+    expect(short.terminal.output).toMatch(/^not learnt: the loss must fall below 0\.05: loss .* in 2 steps\n$/);
+  });
+
+  it("compares learning rates from the same parameters, and says which diverged", async () => {
+    const { path } = await configFile({ optimizer: { name: "sgd", momentum: 0 } });
+    const { terminal } = await run([path, "--lr-sweep", "1e-3,0.3,1e30", "--steps", "20", "--json"]);
+    const { runs } = JSON.parse(terminal.output);
+    expect(runs.map(({ diverged }: { diverged: boolean }) => diverged)).toEqual([false, false, true]);
+    expect(runs[1].loss).toBeLessThan(runs[0].loss);
+    const table = await run([path, "--lr-sweep", "1e-3,1e30", "--steps", "20"]);
+    expect(table.terminal.output).toMatch(/^learning rate +steps +loss\n1e-3 +20 +\d\.\d{4}\n1e\+30 +\d+ +diverged\n$/);
+  });
+
+  it("fails when the loss is no number any more, and draws what there was", async () => {
+    const { path, folder } = await configFile({
+      optimizer: { name: "sgd", momentum: 0 },
+      schedule: { name: "constant", peak: 1e30 },
+    });
+    const { exitCode, errors } = await run([path, "--out", folder]);
+    expect(exitCode).toBe(1);
+    expect(errors).toMatch(/must stay finite; it is no number at step \d.*lower schedule\.peak/);
+    expect(await readFile(join(folder, "loss.svg"), "utf8")).not.toContain("NaN");
+  });
+
+  it.each<[Record<string, unknown>, string[], number, RegExp]>([
+    [{ stps: 1 }, [], 1, /stps is not a known key.*"steps"/],
+    [{ model: { dModel: 8, nLayer: 1, vocabSize: 4 } }, [], 1, /model\.vocabSize must be at least the 8 ids/],
+    [{}, ["--overfit-check", "--resume"], 2, /only one of/],
+    [{}, ["--lr-sweep", "1,x"], 2, /must be a number/],
+    [{}, ["--lr-sweep", "1,1"], 2, /must differ/],
+    [{}, ["--steps", "0"], 2, /whole number from 1 up/],
+    [{}, ["--resume"], 1, /must hold a run to resume/],
+  ])("refuses %j with %j", async (change, flags, expectedCode, expected) => {
+    const { path, folder } = await configFile(change);
+    const { exitCode, errors, terminal } = await run([path, "--out", folder, ...flags]);
+    expect(errors).toMatch(expected);
+    expect([exitCode, terminal.output]).toEqual([expectedCode, ""]);
+  });
+
+  it("refuses a folder that cannot be made before it opens any data", async () => {
+    const { path } = await configFile();
+    const { exitCode, errors, runs } = await run([path, "--out", join(path, "inside")]);
+    expect([exitCode, runs]).toEqual([1, []]);
+    expect(errors).toMatch(/must be a folder that can be written/);
+  });
+});
