@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../tensor/errors.ts";
 import {
@@ -9,6 +9,8 @@ import {
   type TrainConfig,
   trainConfigSchema,
 } from "./config.ts";
+
+const examples = new URL("../../examples/", import.meta.url);
 
 const smallest: TrainConfig = {
   model: { dModel: 8, nLayer: 1 },
@@ -89,6 +91,11 @@ describe("a training configuration", () => {
     expect(modelConfigOf({ preset: "mamba-130m" }, 256)).toMatchObject({ vocabSize: 50277, dModel: 768 });
     expect(modelConfigOf({ preset: "mamba-130m", vocabSize: 256 }, 256)).toMatchObject({ paddedVocabSize: 256 });
     expect(() => modelConfigOf({ dModel: 8, nLayer: 1, vocabSize: 10 }, 16)).toThrow(/at least the 16 ids.*got 10/);
+  });
+
+  it.each(readdirSync(examples).filter((name) => name.endsWith(".json")))("can be examples/%s", (name) => {
+    const given = JSON.parse(readFileSync(new URL(name, examples), "utf8"));
+    expect(readTrainConfig(given).data).toMatchObject(given.data.text ? { text: [given.data.text] } : given.data);
   });
 
   it("is described by the published schema", () => {

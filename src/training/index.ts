@@ -14,6 +14,7 @@ export {
 } from "./config.ts";
 export { decaysByDefault, type ParameterGroup } from "./groups.ts";
 export { type Lora, type LoraOptions, type LoraPair, lora, loraFrom } from "./lora.ts";
+export { encodeLora, readLora } from "./lora-file.ts";
 export { LoraLM } from "./lora-model.ts";
 export { type AdamWOptions, adamW, type Optimizer, type OptimizerStep, type SgdOptions, sgd } from "./optimizer.ts";
 export { type Plot, type PlotLine, sparkline } from "./plot.ts";

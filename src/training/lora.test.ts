@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, it } from "vitest";
 import { fastBackends, sharedDevice } from "../../test/kit/test-op.ts";
 import { valueAndGrad } from "../autograd/index.ts";
+import { bytesSource, encodeSafetensors } from "../checkpoints/index.ts";
 import { MambaLM, mambaConfig } from "../models/index.ts";
 import { div } from "../ops/elementwise/index.ts";
 import { sum } from "../ops/reduce/index.ts";
@@ -10,6 +11,7 @@ import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { adamW, trainStep } from "./index.ts";
 import { lora, loraFrom } from "./lora.ts";
+import { encodeLora, readLora } from "./lora-file.ts";
 import { LoraLM } from "./lora-model.ts";
 
 // an embedding as large as here lets the projections alone change the predictions
@@ -97,18 +99,20 @@ for (const name of ["reference", ...fastBackends] as DeviceName[]) {
       expect(await worst(base.forward(ids, { logits: "all" }).logits!, before)).toBeLessThan(1e-6);
     });
 
-    it("come back from the tensors they were saved as, and leave no memory", async () => {
+    it("come back from the bytes they were saved as, and leave no memory", async () => {
       const { device, base, adapters } = await setUp();
       const { used } = device.memory();
-      const copies = new Map<string, Tensor>();
-      for (const [key, x] of flattenParameters(adapters.parameters)) {
-        copies.set(key, tensor(await x.read(), x.shape, { device, dtype: x.dtype }));
-      }
-      const again = loraFrom(base.parameters, copies, { rank: 2, alpha: 6 });
-      expect(again.names).toEqual(adapters.names);
+      const again = await readLora(bytesSource("updates", await encodeLora(adapters)), base.parameters);
+      expect(again).toMatchObject({ rank: 2, alpha: 6 });
+      expect([...again.names].sort()).toEqual([...adapters.names].sort());
       expect(again.names).toHaveLength(8);
+      const key = "backbone.layers.1.mixer.inProj.weight.A";
+      const kept = await flattenParameters(adapters.parameters).get(key)!.read();
+      expect(await worst(flattenParameters(again.parameters).get(key)!, kept)).toBeLessThan(1e-7);
       scope(() => void again.effective());
       again.dispose();
+      const other = encodeSafetensors([], { format: "pt" });
+      await expect(readLora(bytesSource("other", other), base.parameters)).rejects.toThrow(/it has "pt"/);
       expect(device.memory().used).toBe(used);
     });
   });
