@@ -162,7 +162,7 @@ const data = {
       fields: {
         task: { kind: "choice", about: "Repeat the tokens among noise, in order.", values: ["selective-copying"] },
         vocabSize: vocabulary,
-        memorize: { kind: "integer", about: "Tokens to remember.", least: 1, default: 16 },
+        tokens: { kind: "integer", about: "Tokens to remember.", least: 1, default: 16 },
       },
     },
     {
@@ -219,7 +219,12 @@ export const trainConfigFields = {
   schedule,
   steps: { kind: "integer", about: "Updates to take.", least: 1 },
   batch: { kind: "integer", about: "Rows of a step.", least: 1, default: 8 },
-  length: { kind: "integer", about: "Tokens of a row.", least: 2, default: 256 },
+  length: {
+    kind: "integer",
+    about: "Tokens of a row; for selective-copying slots of noise, to which twice the tokens to remember are added.",
+    least: 2,
+    default: 256,
+  },
   microBatches: {
     kind: "integer",
     about: "Parts that a batch is worked through in, to save memory.",

@@ -10,6 +10,8 @@ import {
   trainConfigSchema,
 } from "./config.ts";
 
+import { taskSource } from "./config-task.ts";
+
 const examples = new URL("../../examples/", import.meta.url);
 
 const smallest: TrainConfig = {
@@ -91,6 +93,21 @@ describe("a training configuration", () => {
     expect(modelConfigOf({ preset: "mamba-130m" }, 256)).toMatchObject({ vocabSize: 50277, dModel: 768 });
     expect(modelConfigOf({ preset: "mamba-130m", vocabSize: 256 }, 256)).toMatchObject({ paddedVocabSize: 256 });
     expect(() => modelConfigOf({ dModel: 8, nLayer: 1, vocabSize: 10 }, 16)).toThrow(/at least the 16 ids.*got 10/);
+  });
+
+  it.each([
+    ["induction-heads", {}, 32],
+    ["selective-copying", { tokens: 5 }, 42],
+    ["associative-recall", { pairs: 3 }, 32],
+  ])("gives the batches of %s, other ones for validation", async (task, sizes, length) => {
+    const config = readTrainConfig({ ...smallest, batch: 2, length: 32, data: { task, ...sizes } });
+    const [training, again, validation] = (["training", "training", "validation"] as const).map((part) =>
+      taskSource(config, part)!.batch(3),
+    );
+    expect(await training).toMatchObject({ batch: 2, length });
+    expect(await again).toEqual(await training);
+    expect((await validation)!.ids).not.toEqual((await training)!.ids);
+    expect(taskSource(readTrainConfig({ ...smallest, data: { text: "a" } }), "training")).toBeUndefined();
   });
 
   it.each(readdirSync(examples).filter((name) => name.endsWith(".json")))("can be examples/%s", (name) => {

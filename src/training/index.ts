@@ -12,6 +12,7 @@ export {
   type TrainConfig,
   trainConfigSchema,
 } from "./config.ts";
+export { taskSource } from "./config-task.ts";
 export { decaysByDefault, type ParameterGroup } from "./groups.ts";
 export { type Lora, type LoraOptions, type LoraPair, lora, loraFrom } from "./lora.ts";
 export { encodeLora, readLora } from "./lora-file.ts";
