@@ -1,15 +1,8 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
-import { crossEntropy } from "../ops/cross-entropy/index.ts";
-import { reshape } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
-import type { TypedArray } from "../tensor/dtype.ts";
 import { ConfigError, MambaError } from "../tensor/errors.ts";
-import { scope } from "../tensor/scope.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { chunkForLogits, scoreRows } from "./score-rows.ts";
 import { eventLoopTurns, turnLength } from "./turns.ts";
-
-/** Most logits that are held at once to count right predictions. */
-const MAX_LOGITS = 2 ** 24;
 
 /** Options of {@link evaluateIds}. */
 export interface EvaluateOptions {
@@ -129,8 +122,7 @@ function* groups(starts: number[], batch: number, total: number, window: number)
 /** Takes windows that run side by side into the sums, chunk by chunk. */
 async function measureGroup(run: Run, starts: readonly number[], length: number): Promise<void> {
   const { model, device, accuracy } = run;
-  const most = Math.max(1, Math.floor(MAX_LOGITS / (starts.length * model.vocabSize)));
-  const chunk = Math.min(turnLength(device), accuracy ? most : length);
+  const chunk = Math.min(turnLength(device), accuracy ? chunkForLogits(starts.length, model.vocabSize) : length);
   for (let at = 0; at < length; at += chunk) {
     await run.turn();
     await measureChunk(
@@ -142,56 +134,18 @@ async function measureGroup(run: Run, starts: readonly number[], length: number)
 }
 
 async function measureChunk(run: Run, starts: readonly number[], length: number): Promise<void> {
-  const before = run.state;
   const columns = (shift: number): Int32Array =>
     Int32Array.from({ length: starts.length * length }, (_, i) => {
       return run.ids[starts[Math.floor(i / length)]! + shift + (i % length)]!;
     });
-  const targets = columns(1);
-  const made = scope(() => {
-    const put = (data: Int32Array): Tensor => tensor(data, [starts.length, length], { device: run.device });
-    return predict(run, put(columns(0)), put(targets));
-  });
-  // from here on `before` is consumed
-  run.state = made.state;
-  try {
-    for (const loss of await made.losses.read()) run.sum += loss;
-    if (made.logits) run.correct += countRight(await made.logits.read(), targets);
-    run.done += targets.length;
-  } finally {
-    before?.dispose();
-    made.losses.dispose();
-    made.logits?.dispose();
-  }
-}
-
-function predict(
-  { model, state, accuracy }: Run,
-  ids: Tensor,
-  targets: Tensor,
-): { losses: Tensor; logits?: Tensor; state: RecurrentState } {
-  const options = { state, consume: state !== undefined };
-  if (!accuracy) {
-    const { losses, state: after } = model.losses(ids, targets, options);
-    return { losses, state: after };
-  }
-  const { logits, state: after } = model.forward(ids, { ...options, logits: "all" });
-  const rows = reshape(logits!, [ids.size, model.vocabSize]);
-  const { losses } = crossEntropy(rows, reshape(targets, [ids.size]), { reduction: "none" });
-  return { losses, logits: rows, state: after };
-}
-
-/** How many targets have the first of the largest logits of their row. */
-function countRight(logits: TypedArray, targets: Int32Array): number {
-  const width = logits.length / targets.length;
-  let right = 0;
-  targets.forEach((target, row) => {
-    const start = row * width;
-    let best = start;
-    for (let i = start + 1; i < start + width; i++) if (logits[i]! > logits[best]!) best = i;
-    if (best - start === target) right++;
-  });
-  return right;
+  const rows = { ids: columns(0), targets: columns(1), batch: starts.length, length };
+  const before = run.state;
+  run.state = undefined;
+  const { lossSum, correct, scored, state } = await scoreRows(run.model, run.device, rows, before, run.accuracy);
+  run.state = state;
+  run.sum += lossSum;
+  run.correct += correct;
+  run.done += scored;
 }
 
 function checkFinite(sum: number, window: number): void {

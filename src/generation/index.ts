@@ -3,7 +3,9 @@
  *
  * @module
  */
+
 export { type EvaluateOptions, type Evaluation, evaluateIds } from "./evaluate.ts";
+export { type BatchEvaluation, type EvaluateBatchesOptions, evaluateBatches } from "./evaluate-batches.ts";
 export {
   type FinishReason,
   type GenerationEngine,

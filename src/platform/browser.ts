@@ -4,7 +4,14 @@
  *
  * @module
  */
-export { findModelPath, openFileSource, openFolder, pathKind, writeFileAtomically } from "./browser/files.ts";
+export {
+  findModelPath,
+  openFileSource,
+  openFolder,
+  pathKind,
+  removeTemporaries,
+  writeFileAtomically,
+} from "./browser/files.ts";
 export { contentHash, sha256 } from "./browser/hash.ts";
 export { hubEnvironment, openHubStore } from "./browser/hub-store.ts";
 export { fetchResource } from "./browser/resources.ts";

@@ -3,6 +3,8 @@
  *
  * @module
  */
+export type { BestValidation } from "./checkpoint.ts";
+export { type CheckpointStore, folderStore, MemoryStore } from "./checkpoint-store.ts";
 export {
   type CompleteTrainConfig,
   modelConfigOf,
@@ -17,6 +19,8 @@ export { decaysByDefault, type ParameterGroup } from "./groups.ts";
 export { type Lora, type LoraOptions, type LoraPair, lora, loraFrom } from "./lora.ts";
 export { encodeLora, readLora } from "./lora-file.ts";
 export { LoraLM } from "./lora-model.ts";
+export { LossScaler, type LossScalerOptions, type LossScalerState } from "./loss-scaler.ts";
+export { MovingAverage } from "./moving-average.ts";
 export { type AdamWOptions, adamW, type Optimizer, type OptimizerStep, type SgdOptions, sgd } from "./optimizer.ts";
 export { type Plot, type PlotLine, sparkline } from "./plot.ts";
 export { plotPng } from "./plot-png.ts";
@@ -30,3 +34,5 @@ export {
   type TrainStepResult,
   trainStep,
 } from "./train-step.ts";
+export { Trainer } from "./trainer.ts";
+export type { CheckpointOptions, TrainerOptions, TrainingMetrics, ValidationOptions } from "./trainer-options.ts";

@@ -22,6 +22,8 @@ export interface Optimizer {
   readonly step: number;
   /** Takes one step; gradients stay the caller's. */
   update(parameters: Parameters, gradients: Parameters, options: OptimizerStep): void;
+  /** Takes back the count of the last update, which `skip` had left without effect. */
+  uncount(): void;
   /** Its tensors by name, for a checkpoint. */
   tensors(): ReadonlyMap<string, Tensor>;
   /**
@@ -157,6 +159,10 @@ class SlotOptimizer implements Optimizer {
     }
   }
 
+  uncount(): void {
+    this.#step--;
+  }
+
   #slotsOf(name: string, parameter: Tensor): Record<string, Tensor> {
     const known = this.#slots.get(name);
     if (known) return known;
@@ -197,6 +203,14 @@ class SlotOptimizer implements Optimizer {
         );
       }
       found.set(name, { ...found.get(name), [slot]: tensor });
+    }
+    for (const [name, slots] of found) {
+      const missing = this.#slotNames.find((slot) => !slots[slot]);
+      if (missing === undefined) continue;
+      throw new StateError(
+        `${this.name}: a restored state must be whole; ${missing}.${name} is missing; resume from another checkpoint`,
+        { name: `${missing}.${name}` },
+      );
     }
     this.dispose();
     this.#step = step;

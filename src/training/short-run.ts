@@ -1,11 +1,9 @@
 import type { Batch } from "../data/index.ts";
 import type { LanguageModel } from "../models/index.ts";
-import { div, maximum } from "../ops/elementwise/index.ts";
-import { sum } from "../ops/reduce/index.ts";
-import type { Device } from "../tensor/device.ts";
 import { throwIfAborted } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { batchLoss, uploadBatch } from "./batch-loss.ts";
 import type { Optimizer } from "./optimizer.ts";
 import type { Schedule } from "./schedules.ts";
 import { trainStep } from "./train-step.ts";
@@ -39,10 +37,15 @@ export async function shortRun(options: ShortRunOptions): Promise<number[]> {
   try {
     for (let step = 0; step < steps; step++) {
       throwIfAborted(signal, "training");
-      const batch = uploaded(await options.batch(step), device);
+      const batch = uploadBatch(await options.batch(step), device);
       const settings = { optimizer, learningRate: schedule(step), clipNorm };
-      const result = trainStep(model.parameters, [() => meanLoss(model, batch)], settings);
-      for (const one of Object.values(batch)) one?.dispose();
+      const objective = (): Tensor => {
+        const { loss, state } = batchLoss(model, batch, batch);
+        state.dispose();
+        return loss;
+      };
+      const result = trainStep(model.parameters, [objective], settings);
+      batch[Symbol.dispose]();
       result.gradientNorm.dispose();
       const loss = await result.loss.item();
       result.loss.dispose();
@@ -54,24 +57,4 @@ export async function shortRun(options: ShortRunOptions): Promise<number[]> {
   } finally {
     optimizer.dispose();
   }
-}
-
-interface BatchTensors {
-  readonly ids: Tensor;
-  readonly targets: Tensor;
-  readonly segmentIds?: Tensor;
-}
-
-function uploaded({ ids, targets, segmentIds, batch, length }: Batch, device: Device): BatchTensors {
-  const shape = [batch, length];
-  return {
-    ids: tensor(ids, shape, { device }),
-    targets: tensor(targets, shape, { device }),
-    ...(segmentIds ? { segmentIds: tensor(segmentIds, shape, { device }) } : {}),
-  };
-}
-
-function meanLoss(model: LanguageModel, { ids, targets, segmentIds }: BatchTensors): Tensor {
-  const { losses, valid } = model.losses(ids, targets, { segmentIds });
-  return div(sum(losses), maximum(sum(valid), 1));
 }

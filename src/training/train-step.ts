@@ -1,4 +1,5 @@
 import { valueAndGrad } from "../autograd/index.ts";
+import { foundNonFinite } from "../ops/cast/index.ts";
 import { add, div, minimum, mul, sqrt } from "../ops/elementwise/index.ts";
 import { addSquaredNorm } from "../ops/optimizer-update/index.ts";
 import { flattenParameters, nestParameters, type Parameters } from "../tensor/parameters.ts";
@@ -12,13 +13,15 @@ export interface TrainStepOptions {
   readonly learningRate: number;
   /** Largest global norm of the gradients; longer ones are scaled down. Default: no limit. */
   readonly clipNorm?: number;
+  /** The loss is multiplied by it while gradients are computed, and they are divided by it again; default 1. */
+  readonly lossScale?: number;
 }
 
 /** Numbers of a step, on the device until somebody reads them. */
 export interface TrainStepResult {
   /** Mean of the losses of the micro-batches, [1]. */
   readonly loss: Tensor;
-  /** Global norm of the gradients before clipping, [1]. */
+  /** Global norm of the gradients before clipping, [1]; where it is not finite, nothing was updated. */
   readonly gradientNorm: Tensor;
 }
 
@@ -27,7 +30,7 @@ const CLIP_EPSILON = 1e-6;
 
 /**
  * One step of training: gradients of the mean loss over micro-batches, clipped by their global norm, then one update in place.
- * Nothing is read back to the host.
+ * Nothing is read back to the host. Gradients that are not finite leave the parameters and the optimizer's tensors as they were.
  *
  * @param parameters - changed in place
  * @param objectives - one function per micro-batch, each returning its loss, a tensor of one element; more than one means
@@ -37,27 +40,37 @@ const CLIP_EPSILON = 1e-6;
 export function trainStep<P extends Parameters>(
   parameters: P,
   objectives: readonly ((parameters: P) => Tensor)[],
-  { optimizer, learningRate, clipNorm }: TrainStepOptions,
+  { optimizer, learningRate, clipNorm, lossScale = 1 }: TrainStepOptions,
 ): TrainStepResult {
   return scope(() => {
-    const { loss, gradients } = accumulatedGradients(parameters, objectives);
-    const norm = globalNorm(gradients);
-    const scale = clipNorm === undefined ? undefined : minimum(div(clipNorm, add(norm, CLIP_EPSILON)), 1);
-    optimizer.update(parameters, gradients, { learningRate, scale });
-    return { loss, gradientNorm: norm };
+    const { loss, gradients } = accumulatedGradients(parameters, objectives, lossScale);
+    const norm = divided(globalNorm(gradients), lossScale);
+    const clip = clipNorm === undefined ? undefined : minimum(div(clipNorm, add(norm, CLIP_EPSILON)), 1);
+    const scale = clip ? divided(clip, lossScale) : lossScale === 1 ? undefined : full(1 / lossScale, norm);
+    optimizer.update(parameters, gradients, { learningRate, scale, skip: foundNonFinite([norm]) });
+    return { loss: divided(loss, lossScale), gradientNorm: norm };
   });
 }
 
+function divided(x: Tensor, by: number): Tensor {
+  return by === 1 ? x : mul(x, 1 / by);
+}
+
+function full(value: number, { device, dtype }: Tensor): Tensor {
+  return add(zeros([1], { device, dtype }), value);
+}
+
 /**
- * Mean loss and mean gradients over micro-batches.
+ * Mean loss and mean gradients over micro-batches, both multiplied by `scale`.
  *
  * @returns tensors that the caller owns
  */
 export function accumulatedGradients<P extends Parameters>(
   parameters: P,
   objectives: readonly ((parameters: P) => Tensor)[],
+  scale = 1,
 ): { loss: Tensor; gradients: P } {
-  const share = 1 / objectives.length;
+  const share = scale / objectives.length;
   let total: { loss: Tensor; gradients: Map<string, Tensor> } | undefined;
   for (const objective of objectives) {
     const { value, gradients } = valueAndGrad(

@@ -29,6 +29,9 @@ export async function pathKind(_path: string): Promise<"file" | "folder" | undef
   return undefined;
 }
 
+/** Removes what a killed process left half written. A browser writes no files by path: nothing. */
+export async function removeTemporaries(_folder: string): Promise<void> {}
+
 /** Refuses: a browser cannot write a file by its path. */
 export async function writeFileAtomically(path: string, _fill: (write: WriteBytes) => Promise<void>): Promise<void> {
   throw fileError(

@@ -108,6 +108,14 @@ export async function writeFileAtomically(path: string, fill: (write: WriteBytes
   }
 }
 
+/** Removes from a folder what {@link writeFileAtomically} leaves there when its process is killed. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for (const name of await attempt(folder, () => readdir(folder))) {
+    if (/^\..+\.[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\.tmp$/.test(name))
+      await rm(join(folder, name), { force: true });
+  }
+}
+
 async function readFully(
   path: string,
   handle: FileHandle,

@@ -1,0 +1,104 @@
+import type { BatchSource } from "../data/index.ts";
+import type { LanguageModel } from "../models/index.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import type { CheckpointStore } from "./checkpoint-store.ts";
+import type { LossScaler } from "./loss-scaler.ts";
+import type { Optimizer } from "./optimizer.ts";
+import type { Schedule } from "./schedules.ts";
+
+/** Loss on data that is not trained on. */
+export interface ValidationOptions {
+  readonly data: BatchSource;
+  /** Steps between validations; there is one at the end too. */
+  readonly every: number;
+  /** Batches of each, from number 0; default 8. */
+  readonly batches?: number;
+  /** End the run after this many validations without a better loss; default: never. */
+  readonly patience?: number;
+  /** Count right predictions too. Default false. */
+  readonly accuracy?: boolean;
+}
+
+/** Where a run is kept. */
+export interface CheckpointOptions {
+  readonly store: CheckpointStore;
+  /** Steps between checkpoints; one is written at the end, on abort, and when the loop is left. Default 1,000. */
+  readonly every?: number;
+  /** Go on from `last.safetensors` if there is one. Default false. */
+  readonly resume?: boolean;
+}
+
+/** Options of a trainer. */
+export interface TrainerOptions {
+  /** Its parameters change in place. */
+  readonly model: LanguageModel;
+  readonly optimizer: Optimizer;
+  readonly schedule: Schedule;
+  readonly data: BatchSource;
+  /** Updates in all, those before a resumption included. */
+  readonly steps: number;
+  /** Parts that a batch is worked through in; default 1. */
+  readonly microBatches?: number;
+  /** Largest global norm of the gradients; default: no limit. */
+  readonly clipNorm?: number;
+  /** Decay of a moving average of the parameters, which is validated and saved as the best; default: none. */
+  readonly average?: number;
+  /** Compute each layer's inner values again in the backward pass instead of keeping them. Default false. */
+  readonly recompute?: boolean;
+  /** For gradients in float16; default: none. */
+  readonly lossScaler?: LossScaler;
+  readonly validation?: ValidationOptions;
+  readonly checkpoints?: CheckpointOptions;
+  /** Ends the run after the step at work; a checkpoint is written before the AbortError. */
+  readonly signal?: AbortSignal;
+}
+
+/** Numbers of a step. */
+export interface TrainingMetrics {
+  /** Steps taken, this one included. */
+  readonly step: number;
+  /** Mean cross-entropy of the batch in nats, before the update. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Global norm of the gradients before clipping. */
+  readonly gradNorm: number;
+  /** Of the step alone, without validation and checkpoints. */
+  readonly tokensPerSecond: number;
+  /** Most bytes that the device has held. */
+  readonly memory: number;
+  /** Nats. */
+  readonly validationLoss?: number;
+  readonly validationAccuracy?: number;
+  /** Gradients overflowed under the loss scale; nothing was updated. */
+  readonly skipped?: true;
+}
+
+/** @throws ConfigError naming the first option that cannot be */
+export function checkTrainerOptions(options: TrainerOptions): void {
+  const { validation, checkpoints, model, data } = options;
+  const counts = {
+    steps: options.steps,
+    microBatches: options.microBatches,
+    "validation.every": validation?.every,
+    "validation.batches": validation?.batches,
+    "validation.patience": validation?.patience,
+    "checkpoints.every": checkpoints?.every,
+  };
+  for (const [option, value] of Object.entries(counts)) {
+    if (value === undefined || (Number.isSafeInteger(value) && value >= 1)) continue;
+    throw new ConfigError(`Trainer: ${option} must be a whole number from 1; got ${value}; change it`, {
+      option,
+      value,
+    });
+  }
+  if (options.clipNorm !== undefined && !(options.clipNorm > 0)) {
+    throw new ConfigError(`Trainer: clipNorm must be positive; got ${options.clipNorm}; leave it out for no limit`, {});
+  }
+  for (const source of validation ? [data, validation.data] : [data]) {
+    if (source.vocabSize <= model.vocabSize) continue;
+    throw new ConfigError(
+      `Trainer: the model must have every id of the data, ${source.vocabSize}; it has ${model.vocabSize}; use the model's own tokenizer`,
+      { expected: source.vocabSize, actual: model.vocabSize },
+    );
+  }
+}
