@@ -1,5 +1,5 @@
 /**
- * What models are trained on: batches by number, synthetic tasks.
+ * What models are trained on: token files, batches by number, synthetic tasks.
  *
  * @module
  */
@@ -8,3 +8,6 @@ export type { Batch, BatchSource } from "./batch.ts";
 export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";
 export type { TaskOptions } from "./task-options.ts";
+export { openTokenFile } from "./token-file.ts";
+export { type DocumentIds, type TokenFileOptions, writeTokenFile } from "./token-file-write.ts";
+export { split, type TokenFile, tokensOf } from "./tokens.ts";
