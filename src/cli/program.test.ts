@@ -19,16 +19,19 @@ describe("mamba", () => {
   it("lists its verbs on standard output and ends well", async () => {
     const { exitCode, output, errors } = await run("--help");
     expect(exitCode).toBe(0);
-    for (const verb of ["generate", "eval", "verify", "inspect", "state", "pull", "doctor"])
+    for (const verb of ["generate", "train", "eval", "verify", "inspect", "state", "pull", "doctor"])
       expect(output).toMatch(new RegExp(`^  ${verb} `, "m"));
     expect(errors).toBe("");
   });
 
-  it.each(["generate", "eval", "verify", "inspect", "state", "pull", "doctor"])("explains %s", async (verb) => {
-    const { exitCode, output } = await run(verb, "--help");
-    expect(exitCode).toBe(0);
-    expect(output).toContain(`Usage: mamba ${verb}`);
-  });
+  it.each(["generate", "train", "eval", "verify", "inspect", "state", "pull", "doctor"])(
+    "explains %s",
+    async (verb) => {
+      const { exitCode, output } = await run(verb, "--help");
+      expect(exitCode).toBe(0);
+      expect(output).toContain(`Usage: mamba ${verb}`);
+    },
+  );
 
   it("says its version", async () => {
     expect((await run("--version")).output).toMatch(/^\d+\.\d+\.\d+\n$/);

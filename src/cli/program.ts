@@ -6,6 +6,7 @@ import { addGenerate } from "./commands/generate.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addPull } from "./commands/pull.ts";
 import { addState } from "./commands/state.ts";
+import { addTrain } from "./commands/train.ts";
 import { addVerify } from "./commands/verify.ts";
 import { describeFailure, UsageError } from "./failure.ts";
 import type { Terminal } from "./terminal.ts";
@@ -23,7 +24,7 @@ export interface Session {
 export function buildProgram(session: Session): Command {
   const { terminal } = session;
   const program = new Command("mamba")
-    .description("Mamba language models: generate, evaluate, verify, inspect")
+    .description("Mamba language models: generate, train, evaluate, verify, inspect")
     .version(packageVersion(), "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
     .helpCommand(false)
@@ -33,7 +34,8 @@ export function buildProgram(session: Session): Command {
       writeErr: () => {},
       getOutHelpWidth: () => terminal.columns,
     });
-  for (const add of [addGenerate, addEval, addVerify, addInspect, addState, addPull, addDoctor]) add(program, session);
+  for (const add of [addGenerate, addTrain, addEval, addVerify, addInspect, addState, addPull, addDoctor])
+    add(program, session);
   return program;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 export { ByteTokenizer } from "./byte-tokenizer.ts";
+export { byteTokenizerFile } from "./byte-tokenizer-file.ts";
 export { loadTokenizer } from "./pretrained-tokenizer.ts";
 export type {
   ChatMessage,

@@ -133,12 +133,24 @@ const validation = {
   fields: {
     every: { kind: "integer", about: "Steps between validations.", least: 1, default: 500 },
     batches: { kind: "integer", about: "Batches of each validation.", least: 1, default: 8 },
+    accuracy: flag("Count right predictions too; left out, true for synthetic tasks, false for text."),
     patience: {
       kind: "integer",
       about: "Stop after this many validations without a better one.",
       least: 1,
       optional: true,
     },
+  },
+} as const;
+
+const lora = {
+  kind: "record",
+  about: "Train low-rank updates of some weights instead of all parameters.",
+  optional: true,
+  fields: {
+    rank: { kind: "integer", about: "Inner size of each update.", least: 1, default: 8 },
+    alpha: positive("An update is multiplied by alpha / rank; left out, twice the rank."),
+    match: text("Regular expression for the dotted names of the weights; left out, the projections of all mixers."),
   },
 } as const;
 
@@ -215,6 +227,7 @@ export const trainConfigFields = {
   $schema: text("Where the JSON schema of this file is."),
   model,
   data,
+  lora,
   optimizer,
   schedule,
   steps: { kind: "integer", about: "Updates to take.", least: 1 },
@@ -231,6 +244,7 @@ export const trainConfigFields = {
     least: 1,
     default: 1,
   },
+  recompute: flag("Compute inner values of layers again in the backward pass, to save memory; left out, false."),
   clipNorm: positive("Largest norm of the gradients; left out, no limit."),
   average: share("Decay of a moving average of the parameters, which is saved as well; left out, none."),
   seed: { kind: "integer", about: "Of parameters and data.", least: 0, default: 0 },

@@ -33,7 +33,7 @@ export function trainConfigSchema(): Record<string, unknown> {
 }
 
 /** What no field can say alone. */
-function checkTogether({ batch, microBatches, schedule, steps, optimizer }: CompleteTrainConfig): void {
+function checkTogether({ batch, microBatches, schedule, steps, optimizer, lora }: CompleteTrainConfig): void {
   if (batch % microBatches !== 0) throw wrong("microBatches", `must divide batch ${batch}`, microBatches);
   if (schedule.end > schedule.peak)
     throw wrong("schedule.end", `must be at most schedule.peak ${schedule.peak}`, schedule.end);
@@ -41,6 +41,7 @@ function checkTogether({ batch, microBatches, schedule, steps, optimizer }: Comp
     throw wrong("schedule.warmup", `must be below steps ${steps}`, schedule.warmup);
   }
   for (const [i, { match }] of (optimizer.groups ?? []).entries()) patternOf(match, `optimizer.groups[${i}].match`);
+  if (lora?.match) patternOf(lora.match, "lora.match");
 }
 
 function wrong(path: string, must: string, value: unknown): ConfigError {

@@ -70,6 +70,20 @@ export class RunState implements Disposable {
     await writeCheckpoint(store, BEST, this.#progress(), { parameters: this.#parameters });
   }
 
+  /** Puts the best parameters into the model; false if none were saved. */
+  async loadBest(store: CheckpointStore): Promise<boolean> {
+    const source = await store.open(BEST);
+    if (!source) return false;
+    const file = await openTrainingCheckpoint(source);
+    try {
+      file.check("parameters", this.#parameters);
+      await overwrite(file, "parameters", this.#parameters);
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
+
   /**
    * Goes on from the last checkpoint, if there is one.
    *

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { type BatchSource, inductionHeads } from "../data/index.ts";
+import { evaluateBatches } from "../generation/index.ts";
 import { MambaLM, mambaConfig } from "../models/index.ts";
 import { openDevice } from "../ops/devices.ts";
 import { mul } from "../ops/elementwise/index.ts";
@@ -147,6 +148,10 @@ describe("Trainer", () => {
     expect(validations.indexOf(best)).toBe(validations.length - 4);
     expect(trainer.best).toEqual({ step: all.find(({ validationLoss }) => validationLoss === best)!.step, loss: best });
     expect([...store.files.keys()].sort()).toEqual(["best.safetensors", "last.safetensors"]);
+    const measure = () => evaluateBatches(model, model.device, other, { batches: 1 });
+    expect((await measure()).loss).toBeGreaterThan(best);
+    expect(await trainer.loadBest()).toBe(true);
+    expect((await measure()).loss).toBe(best);
   });
 
   it("counts right predictions of validation", async () => {

@@ -189,6 +189,16 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
     if (checkpoints) await this.#run.save(checkpoints.store);
   }
 
+  /**
+   * Puts the parameters with the least validation loss into the model, once training is over.
+   *
+   * @returns false if there are none: no validation, or no store to keep them
+   */
+  async loadBest(): Promise<boolean> {
+    const { checkpoints } = this.#options;
+    return checkpoints && this.#run.best ? this.#run.loadBest(checkpoints.store) : false;
+  }
+
   async #open(): Promise<void> {
     const { checkpoints } = this.#options;
     if (this.#opened) return;

@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fakeTerminal } from "../../../test/kit/fake-terminal.ts";
+import type { TrainingMetrics } from "../../training/index.ts";
 import { defaultRunFolder, readConfigFile } from "./config-file.ts";
-import { type Metrics, RunFolder } from "./run-folder.ts";
+import { RunFolder } from "./run-folder.ts";
 import { formatDuration, renderTraining, TrainingProgress } from "./training-progress.ts";
 
 const temporary = (): Promise<string> => mkdtemp(join(tmpdir(), "mamba-run-"));
-const line = (step: number): Metrics => ({
+const line = (step: number): TrainingMetrics => ({
   step,
   loss: 4 / step,
   learningRate: 1e-3,

@@ -11,19 +11,7 @@ import {
 import { join } from "node:path";
 import { writeFileAtomically } from "#platform";
 import { MambaError } from "../../tensor/errors.ts";
-import { type Plot, plotPng, plotSvg } from "../../training/index.ts";
-
-/** One line of `metrics.jsonl`. */
-export interface Metrics {
-  readonly step: number;
-  readonly loss: number;
-  readonly learningRate: number;
-  readonly gradNorm: number;
-  readonly tokensPerSecond: number;
-  /** Bytes on the device. */
-  readonly memory: number;
-  readonly validationLoss?: number;
-}
+import { type Plot, plotPng, plotSvg, type TrainingMetrics } from "../../training/index.ts";
 
 /** The files of a run: metrics, loss curves, the configuration and where results come from. */
 export class RunFolder {
@@ -74,21 +62,34 @@ export class RunFolder {
   }
 
   /** Starts `metrics.jsonl`, keeping the whole lines of steps up to `step`. */
-  async startMetrics(step: number): Promise<Metrics[]> {
+  async startMetrics(step: number): Promise<TrainingMetrics[]> {
     const path = this.file("metrics.jsonl");
-    const kept = existsSync(path) ? readMetrics(readFileSync(path, "utf8")).filter((line) => line.step <= step) : [];
+    const kept = this.metrics().filter((line) => line.step <= step);
     const text = kept.map((line) => `${JSON.stringify(line)}\n`).join("");
     await writeFileAtomically(path, (write) => write(new TextEncoder().encode(text)));
     return kept;
   }
 
+  /** The whole lines of `metrics.jsonl`. */
+  metrics(): TrainingMetrics[] {
+    const path = this.file("metrics.jsonl");
+    return existsSync(path) ? readMetrics(readFileSync(path, "utf8")) : [];
+  }
+
+  /** A folder in this one, made if need be. */
+  subfolder(name: string): string {
+    const path = this.file(name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  }
+
   /** Adds a line to `metrics.jsonl`. */
-  append(metrics: Metrics): void {
+  append(metrics: TrainingMetrics): void {
     appendFileSync(this.file("metrics.jsonl"), `${JSON.stringify(metrics)}\n`);
   }
 
   /** Draws `loss.svg` and `loss.png`. */
-  async drawLoss(title: string, metrics: readonly Metrics[]): Promise<void> {
+  async drawLoss(title: string, metrics: readonly TrainingMetrics[]): Promise<void> {
     const validated = metrics.filter(({ validationLoss }) => validationLoss !== undefined);
     const plot: Plot = {
       title,
@@ -107,10 +108,10 @@ export class RunFolder {
 }
 
 /** The lines of a `metrics.jsonl`; a last line that was cut off is left out. */
-export function readMetrics(text: string): Metrics[] {
+export function readMetrics(text: string): TrainingMetrics[] {
   return text.split("\n").flatMap((line) => {
     try {
-      return line === "" ? [] : [JSON.parse(line) as Metrics];
+      return line === "" ? [] : [JSON.parse(line) as TrainingMetrics];
     } catch {
       return [];
     }

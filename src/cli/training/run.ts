@@ -1,17 +1,26 @@
-import type { LanguageModel } from "../../models/index.ts";
 import type { Device } from "../../tensor/device.ts";
-import { MambaError } from "../../tensor/errors.ts";
-import { type CompleteTrainConfig, optimizerOf, scheduleOf } from "../../training/index.ts";
+import {
+  type CompleteTrainConfig,
+  folderStore,
+  optimizerOf,
+  scheduleOf,
+  Trainer,
+  type TrainerOptions,
+  type TrainingMetrics,
+} from "../../training/index.ts";
+import { warnAll } from "../open-model.ts";
+import type { Session } from "../program.ts";
 import type { Terminal } from "../terminal.ts";
-import type { TrainingData, TrainingParts, TrainingRun } from "./parts.ts";
+import type { TrainingData } from "./open-data.ts";
 import { provenanceOf } from "./provenance.ts";
-import type { Metrics, RunFolder } from "./run-folder.ts";
-import { TrainingProgress } from "./training-progress.ts";
+import type { RunFolder } from "./run-folder.ts";
+import type { TrainedModel } from "./trained-model.ts";
+import { formatDuration, TrainingProgress } from "./training-progress.ts";
 
 /** What a run is made of. */
 export interface RunSetup {
   readonly config: CompleteTrainConfig;
-  readonly model: LanguageModel;
+  readonly trained: TrainedModel;
   readonly device: Device;
   readonly data: TrainingData;
   readonly folder: RunFolder;
@@ -19,53 +28,79 @@ export interface RunSetup {
 }
 
 /** How a run went. */
-export interface RunReport {
+interface RunReport {
   readonly folder: string;
   /** Steps taken in all. */
   readonly steps: number;
+  /** Mean of the last tenth of the steps, at most 100. */
   readonly loss: number;
+  /** The best. */
   readonly validationLoss?: number;
+  /** Of the last validation. */
+  readonly validationAccuracy?: number;
   readonly seconds: number;
 }
 
+/** Runs a training and says how it went. */
+export async function reportRun(setup: RunSetup, session: Session, { json }: { readonly json?: true }): Promise<void> {
+  const report = await runTraining(setup, session.terminal);
+  if (json) return session.writeJson(report);
+  const { steps, seconds, loss, validationLoss, validationAccuracy, folder } = report;
+  const parts = [
+    `loss ${loss.toFixed(4)}`,
+    ...(validationLoss === undefined ? [] : [`validation ${validationLoss.toFixed(4)}`]),
+    ...(validationAccuracy === undefined ? [] : [`accuracy ${(100 * validationAccuracy).toFixed(2)} %`]),
+  ];
+  return session.terminal.write(
+    `${steps} steps in ${formatDuration(seconds)}: ${parts.join(", ")}; the model is ${folder}/model\n`,
+  );
+}
+
 /**
- * Trains as a configuration says, with progress on standard error, a line of metrics a step and the loss curves at the end,
- * also when the run is stopped.
+ * Trains as a configuration says, with progress on standard error, a line of metrics a step, and the loss curves and the
+ * model at the end, also when the run is stopped.
  *
  * @throws MambaError with code `DIVERGED` if the loss is no number any more
  */
-export async function runTraining(setup: RunSetup, parts: TrainingParts, terminal: Terminal): Promise<RunReport> {
+async function runTraining(setup: RunSetup, terminal: Terminal): Promise<RunReport> {
   const { config, folder, device } = setup;
-  const provenance = provenanceOf(device, config.seed);
   await folder.writeJson("config.json", config);
-  await folder.writeJson("provenance.json", provenance);
+  await folder.writeJson("provenance.json", provenanceOf(device, config.seed));
   const startedAt = performance.now();
   const log = new MetricsLog(folder, config.steps, terminal, setup.resume);
+  const trainer = new Trainer(await optionsOf(setup, terminal));
   try {
-    for await (const metrics of parts.train({ ...optionsOf(setup, terminal), provenance })) {
-      await log.add(metrics);
-      if (!Number.isFinite(metrics.loss)) throw divergence(metrics, log.all);
-    }
+    await follow(trainer, log);
+    await saveModel(trainer, setup);
+    warnAll(trainer.warnings, terminal);
+    return reportOf(setup, trainer, log.all, (performance.now() - startedAt) / 1000);
+  } finally {
+    trainer.dispose();
+  }
+}
+
+async function follow(trainer: Trainer, log: MetricsLog): Promise<void> {
+  try {
+    for await (const metrics of trainer) await log.add(metrics);
   } finally {
     await log.close();
   }
-  const validated = log.all.findLast(({ validationLoss }) => validationLoss !== undefined);
-  return {
-    folder: folder.path,
-    steps: log.all.at(-1)?.step ?? 0,
-    loss: meanOfLast(log.all),
-    ...(validated ? { validationLoss: validated.validationLoss } : {}),
-    seconds: (performance.now() - startedAt) / 1000,
-  };
 }
 
-function optionsOf(
-  { config, model, data, folder, resume }: RunSetup,
+/** The best model if there was validation, else the last. */
+async function saveModel(trainer: Trainer, { trained, folder, data }: RunSetup): Promise<void> {
+  await trainer.loadBest();
+  await trained.save(folder, data.tokenizerFiles);
+}
+
+async function optionsOf(
+  { config, trained, data, folder, resume }: RunSetup,
   terminal: Terminal,
-): Omit<TrainingRun, "provenance"> {
-  const { steps, microBatches, clipNorm, average, checkpointEvery, seed, validation } = config;
+): Promise<TrainerOptions> {
+  const { steps, microBatches, clipNorm, average, recompute, checkpointEvery, validation } = config;
+  const { every, batches, patience, accuracy = "task" in config.data } = validation ?? {};
   return {
-    model,
+    model: trained.model,
     optimizer: optimizerOf(config),
     schedule: scheduleOf(config),
     steps,
@@ -73,25 +108,16 @@ function optionsOf(
     microBatches,
     clipNorm,
     average,
-    checkpointEvery,
-    seed,
-    folder: folder.path,
-    resume,
+    recompute,
+    checkpoints: { store: await folderStore(folder.path), every: checkpointEvery, resume },
     signal: terminal.signal,
-    ...(validation && data.validation
-      ? {
-          validation: data.validation,
-          validateEvery: validation.every,
-          validationBatches: validation.batches,
-          earlyStopping: validation.patience,
-        }
-      : {}),
+    ...(every && data.validation ? { validation: { data: data.validation, every, batches, patience, accuracy } } : {}),
   };
 }
 
 /** Keeps the lines of a run: in its folder, on the terminal and for the curve. */
 class MetricsLog {
-  readonly all: Metrics[] = [];
+  readonly all: TrainingMetrics[] = [];
   readonly #folder: RunFolder;
   readonly #steps: number;
   readonly #terminal: Terminal;
@@ -105,7 +131,7 @@ class MetricsLog {
     this.#resume = resume;
   }
 
-  async add(metrics: Metrics): Promise<void> {
+  async add(metrics: TrainingMetrics): Promise<void> {
     if (!this.#progress) {
       // only the first step tells where a resumed run goes on
       this.all.push(...(await this.#folder.startMetrics(this.#resume ? metrics.step - 1 : 0)));
@@ -122,22 +148,26 @@ class MetricsLog {
 
   async close(): Promise<void> {
     this.#progress?.clear();
+    // a run that was over already
+    if (!this.#progress && this.#resume) this.all.push(...this.#folder.metrics());
     if (this.all.length > 0) await this.#folder.drawLoss(`loss of ${this.#folder.path}`, this.all);
   }
 }
 
-function divergence({ step, learningRate }: Metrics, all: readonly Metrics[]): MambaError {
-  const last = all.findLast(({ loss }) => Number.isFinite(loss))?.loss;
-  const before = last === undefined ? "" : ` after ${last.toFixed(4)}`;
-  return new MambaError(
-    `training: the loss must stay finite; it is no number at step ${step}${before}, at learning rate ${learningRate}; lower schedule.peak, set clipNorm, or add a warm-up`,
-    "DIVERGED",
-    { step, learningRate },
-  );
+function reportOf(setup: RunSetup, { best }: Trainer, all: readonly TrainingMetrics[], seconds: number): RunReport {
+  const accuracy = all.findLast(({ validationAccuracy }) => validationAccuracy !== undefined)?.validationAccuracy;
+  return {
+    folder: setup.folder.path,
+    steps: all.at(-1)?.step ?? 0,
+    loss: meanOfLast(all),
+    ...(best ? { validationLoss: best.loss } : {}),
+    ...(accuracy === undefined ? {} : { validationAccuracy: accuracy }),
+    seconds,
+  };
 }
 
 /** Mean loss of the last tenth of the steps, at most 100: one step's loss is noise. */
-function meanOfLast(all: readonly Metrics[]): number {
+function meanOfLast(all: readonly TrainingMetrics[]): number {
   const count = Math.min(100, Math.max(1, Math.floor(all.length / 10)));
   const last = all.slice(-count);
   return last.reduce((sum, { loss }) => sum + loss, 0) / last.length;

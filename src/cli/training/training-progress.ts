@@ -1,7 +1,7 @@
+import type { TrainingMetrics } from "../../training/index.ts";
 import { sparkline } from "../../training/plot.ts";
 import { formatBytes } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
-import type { Metrics } from "./run-folder.ts";
 
 const REDRAW_MS = 100;
 const SPARKLINE_WIDTH = 16;
@@ -17,7 +17,7 @@ export function formatDuration(seconds: number): string {
 
 /** One line about the step just taken, as wide as the terminal at most. */
 export function renderTraining(
-  metrics: Metrics,
+  metrics: TrainingMetrics,
   losses: readonly number[],
   steps: number,
   secondsLeft: number,
@@ -58,7 +58,7 @@ export class TrainingProgress {
   }
 
   /** Shows a step, at most ten times a second. */
-  update(metrics: Metrics): void {
+  update(metrics: TrainingMetrics): void {
     this.#losses.push(metrics.loss);
     this.#taken++;
     const now = performance.now();

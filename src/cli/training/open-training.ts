@@ -1,0 +1,110 @@
+import type { LanguageModel, MambaLM } from "../../models/index.ts";
+import type { Device } from "../../tensor/device.ts";
+import { ConfigError } from "../../tensor/errors.ts";
+import type { Tokenizer } from "../../text/index.ts";
+import { type CompleteTrainConfig, modelConfigOf } from "../../training/index.ts";
+import { openModelFiles, warnAll } from "../open-model.ts";
+import { type DeviceFlags, deviceOptions, type SourceFlags } from "../options.ts";
+import type { Terminal } from "../terminal.ts";
+import { openData, type TrainingData } from "./open-data.ts";
+import { type TrainedModel, trainedModel } from "./trained-model.ts";
+
+/** A device, the data, and models to train on it. */
+export interface OpenTraining {
+  readonly device: Device;
+  readonly data: TrainingData;
+  readonly trained: TrainedModel;
+  /** Another model with the same parameters as the first had; none where they come from a folder. */
+  readonly newModel?: () => LanguageModel;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Opens what a configuration needs.
+ *
+ * @param cacheFolder - where tokens of text are kept; a resumed run finds them there
+ */
+export async function openTraining(
+  config: CompleteTrainConfig,
+  flags: DeviceFlags & SourceFlags,
+  cacheFolder: string | undefined,
+  terminal: Terminal,
+): Promise<OpenTraining> {
+  const { openDevice } = await import("../../ops/devices.ts");
+  const { device: wanted, ...options } = deviceOptions(flags);
+  const source = "from" in config.model ? await openSource(config.model.from, flags, terminal) : undefined;
+  const data = await openData(config, source, cacheFolder, terminal);
+  let device: Device | undefined;
+  try {
+    device = await openDevice(wanted, options);
+    const made = source ? { model: await source.load(device) } : await newModels(config, data, device);
+    return opened(config, device, data, made);
+  } catch (error) {
+    device?.dispose();
+    await data.close();
+    throw error;
+  }
+}
+
+function opened(
+  config: CompleteTrainConfig,
+  device: Device,
+  data: TrainingData,
+  { model, newModel }: { readonly model: MambaLM; readonly newModel?: () => LanguageModel },
+): OpenTraining {
+  checkVocabulary(model, data);
+  const trained = trainedModel(model, config);
+  const dispose = async (): Promise<void> => {
+    trained.dispose();
+    model.dispose();
+    device.dispose();
+    await data.close();
+  };
+  return { device, data, trained, newModel, dispose };
+}
+
+async function newModels(
+  config: CompleteTrainConfig,
+  data: TrainingData,
+  device: Device,
+): Promise<{ model: MambaLM; newModel: () => MambaLM }> {
+  const { MambaLM } = await import("../../models/index.ts");
+  if ("from" in config.model) throw new ConfigError("train: model.from must have been opened", {});
+  const shape = modelConfigOf(config.model, data.training.vocabSize);
+  const newModel = (): MambaLM => MambaLM.create(shape, { device, seed: config.seed });
+  return { model: newModel(), newModel };
+}
+
+/** A model to go on from: its tokenizer first, its weights once there is a device. */
+export interface ModelSource {
+  readonly tokenizer: Tokenizer | undefined;
+  /** Files of the tokenizer, to be copied beside new weights. */
+  readonly tokenizerFiles: Readonly<Record<string, unknown>>;
+  load(device: Device): Promise<MambaLM>;
+}
+
+async function openSource(name: string, flags: SourceFlags, terminal: Terminal): Promise<ModelSource> {
+  const files = await openModelFiles(name, flags, terminal);
+  const { openTokenizer } = await import("../../pretrained/open-pretrained.ts");
+  const { loadMamba } = await import("../../pretrained/load-mamba.ts");
+  const { readJson } = await import("../../checkpoints/index.ts");
+  const tokenizer = (await files.has("tokenizer.json")) ? await openTokenizer(files) : undefined;
+  const tokenizerFiles: Record<string, unknown> = {};
+  for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json"]) {
+    if (await files.has(file)) tokenizerFiles[file] = await readJson(files, file);
+  }
+  const load = async (device: Device): Promise<MambaLM> => {
+    const { model, warnings } = await loadMamba(files, { device, pack: false, signal: terminal.signal });
+    warnAll(warnings, terminal);
+    return model;
+  };
+  return { tokenizer, tokenizerFiles, load };
+}
+
+function checkVocabulary(model: MambaLM, { training }: TrainingData): void {
+  if (model.vocabSize >= training.vocabSize) return;
+  throw new ConfigError(
+    `train: the model must have at least the ${training.vocabSize} ids of the data; it has ${model.vocabSize}; use the model's own tokenizer`,
+    { expected: training.vocabSize, actual: model.vocabSize },
+  );
+}
