@@ -6,8 +6,18 @@
 export { type AssociativeRecallOptions, associativeRecall } from "./associative-recall.ts";
 export type { Batch, BatchSource } from "./batch.ts";
 export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
+export { packedDocuments } from "./packed-documents.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";
 export type { TaskOptions } from "./task-options.ts";
 export { openTokenFile } from "./token-file.ts";
 export { type DocumentIds, type TokenFileOptions, writeTokenFile } from "./token-file-write.ts";
 export { split, type TokenFile, tokensOf } from "./tokens.ts";
+export {
+  type OrderedSource,
+  type ShuffledSource,
+  type ShuffleOptions,
+  shuffledWindows,
+  streamedWindows,
+  validationWindows,
+  type WindowOptions,
+} from "./windows.ts";
