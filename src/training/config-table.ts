@@ -191,11 +191,16 @@ const data = {
       fields: {
         text: {
           kind: "list",
-          about: "Text files (UTF-8), one document each.",
+          about: "Text files, or folders of them, one document a file; paths are relative to the configuration file.",
           of: { kind: "string", about: "A path." },
           alone: true,
         },
-        tokenizer: { kind: "string", about: '"bytes", or a folder or model with tokenizer.json.', default: "bytes" },
+        separator: text("What stands between documents within a file, as <|endoftext|>; left out, nothing."),
+        tokenizer: {
+          kind: "string",
+          about: '"bytes", or a folder or model with tokenizer.json, for a new model; one to go on from has its own.',
+          default: "bytes",
+        },
         validationText: {
           kind: "list",
           about: "Text files for validation; left out, the end of the text.",

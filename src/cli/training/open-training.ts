@@ -1,12 +1,12 @@
 import type { LanguageModel, MambaLM } from "../../models/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { ConfigError } from "../../tensor/errors.ts";
-import type { Tokenizer } from "../../text/index.ts";
 import { type CompleteTrainConfig, modelConfigOf } from "../../training/index.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
 import { type DeviceFlags, deviceOptions, type SourceFlags } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
 import { openData, type TrainingData } from "./open-data.ts";
+import { readTokenizer, type TokenizerFiles } from "./read-tokenizer.ts";
 import { type TrainedModel, trainedModel } from "./trained-model.ts";
 
 /** A device, the data, and models to train on it. */
@@ -33,7 +33,7 @@ export async function openTraining(
   const { openDevice } = await import("../../ops/devices.ts");
   const { device: wanted, ...options } = deviceOptions(flags);
   const source = "from" in config.model ? await openSource(config.model.from, flags, terminal) : undefined;
-  const data = await openData(config, source, cacheFolder, terminal);
+  const data = await openData(config, { tokenizer: source?.tokenizer, flags, cacheFolder }, terminal);
   let device: Device | undefined;
   try {
     device = await openDevice(wanted, options);
@@ -76,29 +76,20 @@ async function newModels(
 }
 
 /** A model to go on from: its tokenizer first, its weights once there is a device. */
-export interface ModelSource {
-  readonly tokenizer: Tokenizer | undefined;
-  /** Files of the tokenizer, to be copied beside new weights. */
-  readonly tokenizerFiles: Readonly<Record<string, unknown>>;
+interface ModelSource {
+  readonly tokenizer: TokenizerFiles | undefined;
   load(device: Device): Promise<MambaLM>;
 }
 
 async function openSource(name: string, flags: SourceFlags, terminal: Terminal): Promise<ModelSource> {
   const files = await openModelFiles(name, flags, terminal);
-  const { openTokenizer } = await import("../../pretrained/open-pretrained.ts");
   const { loadMamba } = await import("../../pretrained/load-mamba.ts");
-  const { readJson } = await import("../../checkpoints/index.ts");
-  const tokenizer = (await files.has("tokenizer.json")) ? await openTokenizer(files) : undefined;
-  const tokenizerFiles: Record<string, unknown> = {};
-  for (const file of ["tokenizer.json", "tokenizer_config.json", "generation_config.json"]) {
-    if (await files.has(file)) tokenizerFiles[file] = await readJson(files, file);
-  }
   const load = async (device: Device): Promise<MambaLM> => {
     const { model, warnings } = await loadMamba(files, { device, pack: false, signal: terminal.signal });
     warnAll(warnings, terminal);
     return model;
   };
-  return { tokenizer, tokenizerFiles, load };
+  return { tokenizer: await readTokenizer(files), load };
 }
 
 function checkVocabulary(model: MambaLM, { training }: TrainingData): void {

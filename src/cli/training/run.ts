@@ -98,7 +98,8 @@ async function optionsOf(
   terminal: Terminal,
 ): Promise<TrainerOptions> {
   const { steps, microBatches, clipNorm, average, recompute, checkpointEvery, validation } = config;
-  const { every, batches, patience, accuracy = "task" in config.data } = validation ?? {};
+  const { every, batches = 8, patience, accuracy = "task" in config.data } = validation ?? {};
+  const held = { data: data.validation!, every: every!, batches: Math.min(batches, data.validationBatches ?? batches) };
   return {
     model: trained.model,
     optimizer: optimizerOf(config),
@@ -111,7 +112,7 @@ async function optionsOf(
     recompute,
     checkpoints: { store: await folderStore(folder.path), every: checkpointEvery, resume },
     signal: terminal.signal,
-    ...(every && data.validation ? { validation: { data: data.validation, every, batches, patience, accuracy } } : {}),
+    ...(every && data.validation ? { validation: { ...held, patience, accuracy } } : {}),
   };
 }
 

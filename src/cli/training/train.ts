@@ -1,3 +1,4 @@
+import { dirname, resolve } from "node:path";
 import type { CompleteTrainConfig } from "../../training/index.ts";
 import { readTrainConfig } from "../../training/index.ts";
 import type { TrainFlags } from "../commands/train.ts";
@@ -39,7 +40,18 @@ async function openConfig(
   const steps = overfit || lrSweep ? undefined : wanted;
   const changes = { ...(steps === undefined ? {} : { steps }), ...(seed === undefined ? {} : { seed }) };
   // what is no record is refused as it came
-  return readTrainConfig(typeof given === "object" && given !== null ? { ...given, ...changes } : given);
+  const config = readTrainConfig(typeof given === "object" && given !== null ? { ...given, ...changes } : given);
+  return withTextFrom(dirname(path), config);
+}
+
+/** Paths of texts are relative to the file that names them. */
+function withTextFrom(folder: string, config: CompleteTrainConfig): CompleteTrainConfig {
+  const { data } = config;
+  if (!("text" in data)) return config;
+  const from = (paths: readonly string[]): string[] => paths.map((path) => resolve(folder, path));
+  const { text, validationText } = data;
+  const changed = { ...data, text: from(text), ...(validationText ? { validationText: from(validationText) } : {}) };
+  return { ...config, data: changed };
 }
 
 async function reportOverfit(
