@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEval } from "./commands/eval.ts";
+import { addFinetune } from "./commands/finetune.ts";
 import { addGenerate } from "./commands/generate.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addPull } from "./commands/pull.ts";
@@ -34,7 +35,7 @@ export function buildProgram(session: Session): Command {
       writeErr: () => {},
       getOutHelpWidth: () => terminal.columns,
     });
-  for (const add of [addGenerate, addTrain, addEval, addVerify, addInspect, addState, addPull, addDoctor])
+  for (const add of [addGenerate, addTrain, addFinetune, addEval, addVerify, addInspect, addState, addPull, addDoctor])
     add(program, session);
   return program;
 }
