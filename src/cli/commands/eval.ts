@@ -9,8 +9,13 @@ import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
 import { readFile } from "../read-file.ts";
 
-interface EvalFlags extends DeviceFlags, SourceFlags {
+/** What `eval` is told. */
+export interface EvalFlags extends DeviceFlags, SourceFlags {
   readonly ids?: string;
+  readonly config?: string;
+  readonly lengths?: readonly number[];
+  readonly samples?: number;
+  readonly seed?: number;
   readonly window?: number;
   readonly carry?: true;
   readonly limit?: number;
@@ -25,6 +30,10 @@ export function addEval(program: Command, session: Session): void {
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
     .argument("[data]", 'text file; "-" reads standard input')
     .option("--ids <file>", "tokens instead of text: 4-byte little-endian whole numbers")
+    .option("--config <file>", "the validation data of a training configuration instead of a text")
+    .option("--lengths <list>", "with --config: lengths of rows, as 256,1024 (default: the configuration's)", sizeList)
+    .option("--samples <n>", "with --config: rows for each length (default: 256)", wholeNumber(1))
+    .option("--seed <n>", "with --config: of a task's rows (default: the configuration's)", wholeNumber(0))
     .option("--window <n>", "predictions before the state starts anew (default: 1024)", wholeNumber(1))
     .addOption(new Option("--carry", "never start the state anew").conflicts("window"))
     .option("--limit <n>", "stop after this many predictions", wholeNumber(1));
@@ -33,9 +42,19 @@ export function addEval(program: Command, session: Session): void {
   );
 }
 
+function sizeList(text: string): number[] {
+  return text.split(",").map(wholeNumber(2));
+}
+
 async function evaluate(name: string, data: string | undefined, flags: EvalFlags, session: Session): Promise<void> {
-  if ((data === undefined) === (flags.ids === undefined)) {
-    throw new UsageError("eval: name either a text file after MODEL or ids with --ids FILE");
+  if ([data, flags.ids, flags.config].filter((given) => given !== undefined).length !== 1) {
+    throw new UsageError(
+      "eval: name one of a text file after MODEL, ids with --ids FILE, and a training configuration with --config FILE",
+    );
+  }
+  if (flags.config !== undefined) {
+    const { evaluateConfig } = await import("../training/evaluate-config.ts");
+    return evaluateConfig(name, flags.config, flags, session);
   }
   const { terminal } = session;
   const text = data === undefined ? undefined : await readData(data, terminal);

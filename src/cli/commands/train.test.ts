@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { type FakeTerminal, fakeTerminal } from "../../../test/kit/fake-terminal.ts";
 import { describeFailure } from "../failure.ts";
-import type { Session } from "../program.ts";
+import { runCli, type Session } from "../program.ts";
 import { addTrain } from "./train.ts";
 
 interface Run {
@@ -72,6 +72,15 @@ describe("mamba train", () => {
     expect([again.exitCode, again.errors]).toEqual([0, ""]);
     expect(again.terminal.output).toMatch(/^8 steps in .*: loss \d\.\d{4}; the model is .*run\/model\n$/);
     expect(await stepsOf(folder)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    const terminal = fakeTerminal();
+    const lengths = ["--lengths", "8,300", "--samples", "3", "--json"];
+    expect(await runCli(["eval", join(folder, "model"), "--config", path, ...lengths], terminal)).toBe(0);
+    expect(JSON.parse(terminal.output)).toMatchObject({
+      rows: [
+        { length: 8, samples: 3, predictions: 3, accuracy: expect.any(Number) },
+        { length: 300, samples: 3, loss: expect.any(Number) },
+      ],
+    });
     const over = await run([path, "--out", folder, "--resume", "--steps", "8", "--json"]);
     expect(JSON.parse(over.terminal.output)).toMatchObject({ steps: 8, loss: expect.any(Number) });
     const third = await run([path, "--out", folder]);

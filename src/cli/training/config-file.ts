@@ -1,6 +1,7 @@
-import { basename, extname, resolve } from "node:path";
+import { basename, dirname, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "../../tensor/errors.ts";
+import { type CompleteTrainConfig, readTrainConfig } from "../../training/index.ts";
 import { readFile } from "../read-file.ts";
 
 /**
@@ -33,6 +34,32 @@ async function importDefault(path: string): Promise<unknown> {
   throw new ConfigError(`${path}: must export the configuration as default; it has no default export; add it`, {
     path,
   });
+}
+
+/**
+ * Reads and checks a training configuration.
+ *
+ * @param changes - in place of what the file says
+ * @throws ConfigError naming the first wrong value
+ */
+export async function openTrainConfig(
+  path: string,
+  changes: Readonly<Record<string, unknown>> = {},
+): Promise<CompleteTrainConfig> {
+  const given = await readConfigFile(path);
+  // what is no record is refused as it came
+  const config = readTrainConfig(typeof given === "object" && given !== null ? { ...given, ...changes } : given);
+  return withTextFrom(dirname(path), config);
+}
+
+/** Paths of texts are relative to the file that names them. */
+function withTextFrom(folder: string, config: CompleteTrainConfig): CompleteTrainConfig {
+  const { data } = config;
+  if (!("text" in data)) return config;
+  const from = (paths: readonly string[]): string[] => paths.map((path) => resolve(folder, path));
+  const { text, validationText } = data;
+  const changed = { ...data, text: from(text), ...(validationText ? { validationText: from(validationText) } : {}) };
+  return { ...config, data: changed };
 }
 
 /** Where a run goes that names no folder: `runs/` and the name of its configuration. */

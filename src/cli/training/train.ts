@@ -1,11 +1,9 @@
-import { dirname, resolve } from "node:path";
 import type { CompleteTrainConfig } from "../../training/index.ts";
-import { readTrainConfig } from "../../training/index.ts";
 import type { TrainFlags } from "../commands/train.ts";
 import { UsageError } from "../failure.ts";
 import type { Session } from "../program.ts";
 import { learningRateSweep, overfitCheck, type SweepRow } from "./checks.ts";
-import { defaultRunFolder, readConfigFile } from "./config-file.ts";
+import { defaultRunFolder, openTrainConfig } from "./config-file.ts";
 import { type OpenTraining, openTraining } from "./open-training.ts";
 import { reportRun } from "./run.ts";
 import { RunFolder } from "./run-folder.ts";
@@ -35,23 +33,10 @@ async function openConfig(
   path: string,
   { steps: wanted, seed, overfitCheck: overfit, lrSweep }: TrainFlags,
 ): Promise<CompleteTrainConfig> {
-  const given = await readConfigFile(path);
   // checks count their steps apart from the schedule's
   const steps = overfit || lrSweep ? undefined : wanted;
   const changes = { ...(steps === undefined ? {} : { steps }), ...(seed === undefined ? {} : { seed }) };
-  // what is no record is refused as it came
-  const config = readTrainConfig(typeof given === "object" && given !== null ? { ...given, ...changes } : given);
-  return withTextFrom(dirname(path), config);
-}
-
-/** Paths of texts are relative to the file that names them. */
-function withTextFrom(folder: string, config: CompleteTrainConfig): CompleteTrainConfig {
-  const { data } = config;
-  if (!("text" in data)) return config;
-  const from = (paths: readonly string[]): string[] => paths.map((path) => resolve(folder, path));
-  const { text, validationText } = data;
-  const changed = { ...data, text: from(text), ...(validationText ? { validationText: from(validationText) } : {}) };
-  return { ...config, data: changed };
+  return openTrainConfig(path, changes);
 }
 
 async function reportOverfit(

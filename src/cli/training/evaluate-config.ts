@@ -1,0 +1,78 @@
+import { type BatchEvaluation, evaluateBatches } from "../../generation/index.ts";
+import { ConfigError } from "../../tensor/errors.ts";
+import type { EvalFlags } from "../commands/eval.ts";
+import { type OpenWeights, openWeights } from "../open-model.ts";
+import type { Session } from "../program.ts";
+import { Progress } from "../progress.ts";
+import type { Terminal } from "../terminal.ts";
+import { openTrainConfig } from "./config-file.ts";
+import { openData } from "./open-data.ts";
+import { readTokenizer } from "./read-tokenizer.ts";
+
+/** How well a model predicts rows of a length. */
+interface LengthRow extends BatchEvaluation {
+  readonly length: number;
+  readonly samples: number;
+}
+
+/** The verb `eval` on the validation data of a training configuration, at one or more lengths. */
+export async function evaluateConfig(name: string, path: string, flags: EvalFlags, session: Session): Promise<void> {
+  const { seed, lengths, samples = 256 } = flags;
+  const config = await openTrainConfig(path, seed === undefined ? {} : { seed });
+  const opened = await openWeights(name, flags, true, session.terminal);
+  try {
+    const rows: LengthRow[] = [];
+    for (const length of lengths ?? [config.length]) {
+      rows.push(await measure(opened, { ...config, length }, samples, flags, session.terminal));
+    }
+    if (flags.json) return await session.writeJson({ model: name, device: opened.device.name, rows });
+    return await session.terminal.write(format(rows));
+  } finally {
+    opened.dispose();
+  }
+}
+
+async function measure(
+  { model, device, files }: OpenWeights,
+  config: Awaited<ReturnType<typeof openTrainConfig>>,
+  samples: number,
+  flags: EvalFlags,
+  terminal: Terminal,
+): Promise<LengthRow> {
+  const { length } = config;
+  // fewer rows than a batch holds are a smaller batch
+  const batch = Math.min(config.batch, samples);
+  const sized = { ...config, batch, microBatches: 1 };
+  const data = await openData(
+    sized,
+    { tokenizer: await readTokenizer(files), flags, cacheFolder: undefined },
+    terminal,
+  );
+  const progress = new Progress(terminal);
+  try {
+    if (!data.validation) {
+      throw new ConfigError(
+        "eval: the configuration must keep data for validation; it keeps none; set validationShare",
+        {},
+      );
+    }
+    const batches = Math.min(Math.ceil(samples / batch), data.validationBatches ?? Number.POSITIVE_INFINITY);
+    const result = await evaluateBatches(model, device, data.validation, {
+      batches,
+      accuracy: true,
+      progress: ({ done, total, loss }) => progress.update(`length ${length}`, done, total, `loss ${loss.toFixed(4)}`),
+      signal: terminal.signal,
+    });
+    return { length, samples: batches * batch, ...result };
+  } finally {
+    progress.clear();
+    await data.close();
+  }
+}
+
+function format(rows: readonly LengthRow[]): string {
+  const head = `${"length".padEnd(10)}${"samples".padEnd(10)}${"loss".padEnd(10)}accuracy\n`;
+  const line = ({ length, samples, loss, accuracy }: LengthRow): string =>
+    `${String(length).padEnd(10)}${String(samples).padEnd(10)}${loss.toFixed(4).padEnd(10)}${(100 * accuracy!).toFixed(2)} %\n`;
+  return head + rows.map(line).join("");
+}
