@@ -1,5 +1,6 @@
 import { Embedding } from "../layers/embedding.ts";
 import type { InitialiseOptions } from "../layers/initialisers.ts";
+import { Linear } from "../layers/linear.ts";
 import type { MambaMixerConfig, MambaMixerParameters } from "../layers/mamba-mixer.ts";
 import { initialiseMambaMixer } from "../layers/mamba-mixer-initialise.ts";
 import { Norm, type NormParameters } from "../layers/norm.ts";
@@ -30,15 +31,15 @@ export function mixerConfig(config: MambaConfig): MambaMixerConfig {
 /**
  * Draws all parameters of a model as the official code does.
  *
- * @see algorithm and constants: {@link initialiseMambaMixer}; embedding normal with `embeddingStd`
+ * The embedding is normal with `embeddingStd`; a head of its own is drawn as any linear layer.
+ *
+ * @see {@link initialiseMambaMixer} for the mixer; state-spaces/mamba, `_init_weights` of `mixer_seq_simple.py`
  */
 export function initialiseMambaLM(config: MambaConfig, options: InitialiseOptions): MambaLMParameters {
   const { initialisation, nLayer, dModel, paddedVocabSize } = config;
   const outProjDivisor = initialisation.rescaleOutProjection ? Math.sqrt(nLayer) : 1;
   const norm = (): NormParameters => Norm.create(config.norm, dModel, config.normEpsilon, options).parameters;
-  const table = (): { weight: MambaLMParameters["backbone"]["embedding"]["weight"] } =>
-    Embedding.create(paddedVocabSize, dModel, initialisation.embeddingStd, options).parameters;
-  const embedding = table();
+  const embedding = Embedding.create(paddedVocabSize, dModel, initialisation.embeddingStd, options).parameters;
   const layers: Record<string, MambaBlockParameters> = {};
   for (let i = 0; i < nLayer; i++) {
     layers[i] = {
@@ -47,5 +48,6 @@ export function initialiseMambaLM(config: MambaConfig, options: InitialiseOption
     };
   }
   const backbone = { embedding, layers, normF: norm() };
-  return config.tieEmbeddings ? { backbone } : { backbone, lmHead: table() };
+  if (config.tieEmbeddings) return { backbone };
+  return { backbone, lmHead: Linear.create(dModel, paddedVocabSize, false, options).parameters };
 }

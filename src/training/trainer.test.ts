@@ -94,7 +94,7 @@ describe("Trainer", () => {
     const model = await newModel();
     const [first] = await collect(new Trainer(options(model, { steps: 1 })));
     expect(first).toMatchObject({ step: 1, learningRate: 0.005 });
-    expect(Math.abs(first!.loss - Math.log(16))).toBeLessThan(0.3);
+    expect(Math.abs(first!.loss - Math.log(16))).toBeLessThan(0.6);
     expect(first!.gradNorm).toBeGreaterThan(0);
     expect(first!.tokensPerSecond).toBeGreaterThan(0);
     expect(first!.memory).toBeGreaterThan((await weightsOf(model)).length * 4);
