@@ -1,4 +1,5 @@
 import { ConfigError } from "../tensor/errors.ts";
+import { nearest } from "../tensor/nearest-word.ts";
 import type { Tokenizer } from "../text/index.ts";
 import type { GenerationState } from "./generation-state.ts";
 
@@ -188,26 +189,12 @@ function checkNames(options: GenerationOptions): void {
   if (!isRecord(options)) throw optionError("options", "be an object", options);
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue;
-    const nearest = known.reduce((best, other) => (distance(name, other) < distance(name, best) ? other : best));
+    const suggestion = nearest(name, known);
     throw new ConfigError(
-      `generate: options must be among ${known.join(", ")}; got ${name}; did you mean ${nearest}?`,
-      { option: name, nearest },
+      `generate: options must be among ${known.join(", ")}; got ${name}; did you mean ${suggestion}?`,
+      { option: name, nearest: suggestion },
     );
   }
-}
-
-/** Number of letters to insert, remove or change (Levenshtein), ignoring case. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1]!.toLowerCase() === b[j - 1]!.toLowerCase();
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (same ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }
 
 function randomSeed(): number {
