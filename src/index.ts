@@ -1,5 +1,5 @@
 /**
- * `mamba.ts`: load a model, generate, evaluate. The layers below have entries of their own: `mamba.ts/tensor`,
+ * `mamba.ts`: load a model, generate, evaluate, save. The layers below have entries of their own: `mamba.ts/tensor`,
  * `/ops`, `/autograd`, `/layers`, `/models`, `/checkpoints`, `/text`, `/generation`.
  *
  * @module
@@ -17,6 +17,7 @@ export {
   type PretrainedOptions,
   type PretrainedSource,
   type Prompt,
+  saveMamba,
 } from "./pretrained/index.ts";
 export type { Device, DeviceName } from "./tensor/device.ts";
 export type { DType, TypedArray } from "./tensor/dtype.ts";
