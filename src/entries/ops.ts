@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "../ops/attention/index.ts";
 export * from "../ops/cast/index.ts";
 export * from "../ops/causal-conv/index.ts";
 export * from "../ops/cross-entropy/index.ts";

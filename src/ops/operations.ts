@@ -1,3 +1,4 @@
+import { attentionBackwardOp, attentionOp } from "./attention/operations.ts";
 import { castOp, markNonFiniteOp } from "./cast/operations.ts";
 import { causalConvBackwardOp, causalConvOp, convUpdateOp } from "./causal-conv/operations.ts";
 import { crossEntropyBackwardOp, crossEntropyOp } from "./cross-entropy/operations.ts";
@@ -71,6 +72,8 @@ export const operations = {
   sgdUpdate: sgdUpdateOp,
   averageUpdate: averageUpdateOp,
   addSquaredNorm: addSquaredNormOp,
+  attention: attentionOp,
+  attentionBackward: attentionBackwardOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -1,4 +1,5 @@
 import type { ReferenceKernel } from "../../backends/reference/index.ts";
+import { attentionReference } from "../attention/reference.ts";
 import { castReference } from "../cast/reference.ts";
 import { causalConvReference } from "../causal-conv/reference.ts";
 import { crossEntropyReference } from "../cross-entropy/reference.ts";
@@ -42,4 +43,5 @@ export const referenceKernels = {
   ...stateUpdateReference,
   ...mambaBlockStepReference,
   ...optimizerUpdateReference,
+  ...attentionReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

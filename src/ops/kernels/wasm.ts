@@ -1,4 +1,5 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
+import { attentionWasm } from "../attention/wasm.ts";
 import { castWasm } from "../cast/wasm.ts";
 import { causalConvWasm } from "../causal-conv/wasm.ts";
 import { crossEntropyWasm } from "../cross-entropy/wasm.ts";
@@ -42,4 +43,5 @@ export const wasmKernels = {
   ...randomWasm,
   ...dropoutWasm,
   ...optimizerUpdateWasm,
+  ...attentionWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;
