@@ -4,8 +4,15 @@
  *
  * @module
  */
+export {
+  CausalAttention,
+  type CausalAttentionOptions,
+  type CausalAttentionParameters,
+  type KeyValueCache,
+} from "./causal-attention.ts";
 export { Dropout } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
+export { GatedMlp, type GatedMlpParameters } from "./gated-mlp.ts";
 export type { InitialiseOptions } from "./initialisers.ts";
 export { Linear, type LinearParameters } from "./linear.ts";
 export {
@@ -17,3 +24,4 @@ export {
 } from "./mamba-mixer.ts";
 export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mixer-initialise.ts";
 export { Norm, type NormKind, type NormParameters } from "./norm.ts";
+export { type RotaryTable, rotary, rotaryTable } from "./rotary.ts";

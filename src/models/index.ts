@@ -4,9 +4,12 @@
  * @module
  */
 export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
+export { KeyValueState } from "./key-value-state.ts";
 export type { ForwardOptions, LanguageModel, RecurrentState } from "./language-model.ts";
 export { MambaLM } from "./mamba-lm.ts";
 export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
 export { isPackable, packParameters } from "./pack.ts";
 export { type MambaPreset, mambaParameterCount, mambaPreset } from "./presets.ts";
 export { MambaState } from "./state.ts";
+export { type TransformerConfig, type TransformerConfigInput, transformerConfig } from "./transformer-config.ts";
+export { TransformerLM, type TransformerLMParameters } from "./transformer-lm.ts";

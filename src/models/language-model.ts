@@ -1,7 +1,7 @@
 import type { Parameters } from "../tensor/parameters.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
-/** A recurrent state as a value: of constant size, independent of the model object. */
+/** What a model carries between tokens, as a value independent of the model object; of constant size where it is recurrent. */
 export interface RecurrentState extends Disposable {
   readonly position: number;
   readonly batch: number;
@@ -47,7 +47,7 @@ export interface LanguageModel<State extends RecurrentState = RecurrentState> {
   ): { losses: Tensor; valid: Tensor; state: State };
   /** A state that has seen nothing. */
   initialState(batch: number): State;
-  /** Shapes of a state's tensors in order, for one row. */
+  /** Shapes of a state's tensors in order, for one row and before any token. */
   stateShapes(): readonly { readonly name: string; readonly shape: readonly number[] }[];
   /** A state from tensors in the order of {@link stateShapes}; it takes them over. */
   stateFrom(tensors: readonly Tensor[], position: number): State;
