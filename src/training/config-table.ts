@@ -53,7 +53,7 @@ const presetNames = ["mamba-130m", "mamba-370m", "mamba-790m", "mamba-1.4b", "ma
 
 const model = {
   kind: "variants",
-  about: "The model: a shape of its own, that of a published model, or the weights of a folder.",
+  about: "The model: a shape of its own, that of a published model, the baseline, or the weights of a folder.",
   variants: [
     { key: "dModel", fields: ownModel },
     {
@@ -61,6 +61,24 @@ const model = {
       fields: {
         preset: { kind: "choice", about: "Name of a published shape, with new parameters.", values: presetNames },
         ...shared,
+      },
+    },
+    {
+      key: "transformer",
+      fields: {
+        transformer: {
+          kind: "record",
+          about: "The transformer baseline: rotary positions, RMS norms, SwiGLU.",
+          fields: {
+            dModel: { kind: "integer", about: "Width of the residual stream.", least: 1 },
+            nLayer: { kind: "integer", about: "Number of layers.", least: 1 },
+            heads: { kind: "integer", about: "Heads of attention.", least: 1 },
+            hidden: size("Inner size of the MLP; left out, 8/3 dModel rounded up to a multiple of 8."),
+            vocabSize: size("Ids that mean something; left out, what the data needs."),
+            tieEmbeddings: flag("Whether the head is the embedding; left out, true."),
+            std: positive("Standard deviation of new weights; left out, 0.02."),
+          },
+        },
       },
     },
     {

@@ -48,7 +48,7 @@ describe("a training configuration", () => {
     [{ model: { dModel: 8 } }, /model\.nLayer must be a whole number from 1 up; got nothing; add "nLayer"/],
     [{ model: { dModel: 8.5, nLayer: 1 } }, /model\.dModel must be a whole number from 1 up; got 8\.5/],
     [{ model: { dModel: "8", nLayer: 1 } }, /model\.dModel must be a whole number.*got "8"/],
-    [{ model: {} }, /model must have one of dModel, preset, from; it has no keys/],
+    [{ model: {} }, /model must have one of dModel, preset, transformer, from/],
     [{ model: { dModel: 8, nLayer: 1, from: "x" } }, /model must have only one of .*it has dModel and from/],
     [{ model: { preset: "mamba-130" } }, /model\.preset must be one of mamba-130m.*did you mean "mamba-130m"/],
     [{ model: null }, /model must be a record|model.*got nothing/],

@@ -1,4 +1,12 @@
-import { type MambaConfig, mambaConfig, mambaPreset } from "../models/index.ts";
+import {
+  type MambaConfig,
+  MambaLM,
+  mambaConfig,
+  mambaPreset,
+  TransformerLM,
+  transformerConfig,
+} from "../models/index.ts";
+import type { Device } from "../tensor/device.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { checkField } from "./config-check.ts";
 import type { CompleteRecord, GivenRecord } from "./config-field.ts";
@@ -74,26 +82,48 @@ export function scheduleOf({ schedule, steps }: Pick<CompleteTrainConfig, "sched
   return (name === "cosine" ? cosineSchedule : linearSchedule)({ peak, warmup, steps, end });
 }
 
+/** A Mamba model that a configuration describes; the baseline and models from elsewhere are none. */
+type MambaModel = Exclude<CompleteTrainConfig["model"], { readonly from: string } | { readonly transformer: unknown }>;
+
 /**
- * The configuration of a new model; one that comes from a folder has its own.
+ * The configuration of a new Mamba model.
  *
  * @param vocabSize - ids that the data has
  * @throws ConfigError if the model has fewer ids than the data
  */
-export function modelConfigOf(
-  model: Exclude<CompleteTrainConfig["model"], { readonly from: string }>,
-  vocabSize: number,
-): MambaConfig {
+export function modelConfigOf(model: MambaModel, vocabSize: number): MambaConfig {
   const known = "preset" in model ? mambaPreset(model.preset) : undefined;
-  const own = model.vocabSize ?? Math.max(vocabSize, known?.vocabSize ?? 0);
-  if (own < vocabSize) {
-    throw new ConfigError(
-      `training configuration: model.vocabSize must be at least the ${vocabSize} ids of the data; got ${own}; leave it out`,
-      { path: "model.vocabSize", value: own, expected: vocabSize },
-    );
-  }
+  const own = vocabularyOf(model.vocabSize, Math.max(vocabSize, known?.vocabSize ?? 0), vocabSize);
   if (!("preset" in model)) return mambaConfig({ ...model, vocabSize: own });
   const { preset: _, ...changes } = model;
   const table = known!.vocabSize === own ? {} : { vocabSize: own, paddedVocabSize: own };
   return mambaConfig({ ...known!, ...table, ...changes });
+}
+
+function vocabularyOf(given: number | undefined, usual: number, needed: number): number {
+  const own = given ?? usual;
+  if (own >= needed) return own;
+  throw new ConfigError(
+    `training configuration: model.vocabSize must be at least the ${needed} ids of the data; got ${own}; leave it out`,
+    { path: "model.vocabSize", value: own, expected: needed },
+  );
+}
+
+/**
+ * A new model as a configuration describes it.
+ *
+ * @param vocabSize - ids that the data has
+ * @throws ConfigError if the model has fewer ids than the data, or is to come from a folder
+ */
+export function newModelOf(
+  { model, seed }: Pick<CompleteTrainConfig, "model" | "seed">,
+  vocabSize: number,
+  device: Device,
+): MambaLM | TransformerLM {
+  if ("from" in model) {
+    throw new ConfigError("newModelOf: model must describe a new one; it has from; load that instead", { model });
+  }
+  if (!("transformer" in model)) return MambaLM.create(modelConfigOf(model, vocabSize), { device, seed });
+  const own = vocabularyOf(model.transformer.vocabSize, vocabSize, vocabSize);
+  return TransformerLM.create(transformerConfig({ ...model.transformer, vocabSize: own }), { device, seed });
 }

@@ -8,6 +8,7 @@ export { type CheckpointStore, folderStore, MemoryStore } from "./checkpoint-sto
 export {
   type CompleteTrainConfig,
   modelConfigOf,
+  newModelOf,
   optimizerOf,
   readTrainConfig,
   scheduleOf,

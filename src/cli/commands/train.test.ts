@@ -87,6 +87,22 @@ describe("mamba train", () => {
     expect([third.exitCode, third.errors]).toEqual([1, expect.stringMatching(/must not hold another run/)]);
   });
 
+  it("trains the transformer baseline on the same harness, and measures it again from its folder", async () => {
+    const transformer = { dModel: 8, nLayer: 1, heads: 2 };
+    const { path, folder } = await configFile({ model: { transformer }, validation: { every: 6, batches: 32 } });
+    const trained = await run([path, "--out", folder, "--json"]);
+    expect([trained.exitCode, trained.errors]).toEqual([0, ""]);
+    const { validationLoss, validationAccuracy } = JSON.parse(trained.terminal.output);
+    const terminal = fakeTerminal();
+    const flags = ["--config", path, "--samples", "256", "--json"];
+    expect(await runCli(["eval", join(folder, "model"), ...flags], terminal)).toBe(0);
+    const [row] = JSON.parse(terminal.output).rows;
+    expect(row.loss).toBeCloseTo(validationLoss, 6);
+    expect(row.accuracy).toBe(validationAccuracy);
+    const wrong = await run([(await configFile({ model: { transformer }, lora: {} })).path, "--overfit-check"]);
+    expect(wrong.errors).toMatch(/lora must go with a Mamba model/);
+  });
+
   it("checks that one batch can be learnt by heart", async () => {
     const { path } = await configFile();
     const good = await run([path, "--overfit-check", "--json"]);

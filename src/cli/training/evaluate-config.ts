@@ -1,7 +1,14 @@
+import { type FileSet, readJson } from "../../checkpoints/index.ts";
 import { type BatchEvaluation, evaluateBatches } from "../../generation/index.ts";
+import type { LanguageModel } from "../../models/index.ts";
+import { openDevice } from "../../ops/devices.ts";
+import { isTransformerConfig, loadMamba, loadTransformer } from "../../pretrained/index.ts";
+import type { Device } from "../../tensor/device.ts";
 import { ConfigError } from "../../tensor/errors.ts";
+import type { CompleteTrainConfig } from "../../training/index.ts";
 import type { EvalFlags } from "../commands/eval.ts";
-import { type OpenWeights, openWeights } from "../open-model.ts";
+import { openModelFiles, warnAll } from "../open-model.ts";
+import { deviceOptions } from "../options.ts";
 import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
@@ -18,23 +25,36 @@ interface LengthRow extends BatchEvaluation {
 /** The verb `eval` on the validation data of a training configuration, at one or more lengths. */
 export async function evaluateConfig(name: string, path: string, flags: EvalFlags, session: Session): Promise<void> {
   const { seed, lengths, samples = 256 } = flags;
+  const { terminal } = session;
   const config = await openTrainConfig(path, seed === undefined ? {} : { seed });
-  const opened = await openWeights(name, flags, true, session.terminal);
+  const files = await openModelFiles(name, flags, terminal);
+  const { device: wanted, ...options } = deviceOptions(flags);
+  const device = await openDevice(wanted, options);
   try {
+    const model = await openAny(files, device, terminal);
     const rows: LengthRow[] = [];
     for (const length of lengths ?? [config.length]) {
-      rows.push(await measure(opened, { ...config, length }, samples, flags, session.terminal));
+      rows.push(await measure({ files, device, model }, { ...config, length }, samples, flags, terminal));
     }
-    if (flags.json) return await session.writeJson({ model: name, device: opened.device.name, rows });
-    return await session.terminal.write(format(rows));
+    model.dispose();
+    if (flags.json) return await session.writeJson({ model: name, device: device.name, rows });
+    return await terminal.write(format(rows));
   } finally {
-    opened.dispose();
+    device.dispose();
   }
 }
 
+/** A Mamba model, or the baseline that `train` can make too. */
+async function openAny(files: FileSet, device: Device, terminal: Terminal): Promise<LanguageModel> {
+  if (isTransformerConfig(await readJson(files, "config.json"))) return loadTransformer(files, device);
+  const { model, warnings } = await loadMamba(files, { device, signal: terminal.signal });
+  warnAll(warnings, terminal);
+  return model;
+}
+
 async function measure(
-  { model, device, files }: OpenWeights,
-  config: Awaited<ReturnType<typeof openTrainConfig>>,
+  { files, device, model }: { readonly files: FileSet; readonly device: Device; readonly model: LanguageModel },
+  config: CompleteTrainConfig,
   samples: number,
   flags: EvalFlags,
   terminal: Terminal,

@@ -1,7 +1,7 @@
-import type { LanguageModel, MambaLM } from "../../models/index.ts";
+import type { LanguageModel, MambaLM, TransformerLM } from "../../models/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { ConfigError } from "../../tensor/errors.ts";
-import { type CompleteTrainConfig, modelConfigOf } from "../../training/index.ts";
+import { type CompleteTrainConfig, newModelOf } from "../../training/index.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
 import { type DeviceFlags, deviceOptions, type SourceFlags } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
@@ -37,8 +37,10 @@ export async function openTraining(
   let device: Device | undefined;
   try {
     device = await openDevice(wanted, options);
-    const made = source ? { model: await source.load(device) } : await newModels(config, data, device);
-    return opened(config, device, data, made);
+    if (source) return opened(config, device, data, { model: await source.load(device) });
+    const own = device;
+    const newModel = (): MambaLM | TransformerLM => newModelOf(config, data.training.vocabSize, own);
+    return opened(config, device, data, { model: newModel(), newModel });
   } catch (error) {
     device?.dispose();
     await data.close();
@@ -50,7 +52,7 @@ function opened(
   config: CompleteTrainConfig,
   device: Device,
   data: TrainingData,
-  { model, newModel }: { readonly model: MambaLM; readonly newModel?: () => LanguageModel },
+  { model, newModel }: { readonly model: MambaLM | TransformerLM; readonly newModel?: () => LanguageModel },
 ): OpenTraining {
   checkVocabulary(model, data);
   const trained = trainedModel(model, config);
@@ -61,18 +63,6 @@ function opened(
     await data.close();
   };
   return { device, data, trained, newModel, dispose };
-}
-
-async function newModels(
-  config: CompleteTrainConfig,
-  data: TrainingData,
-  device: Device,
-): Promise<{ model: MambaLM; newModel: () => MambaLM }> {
-  const { MambaLM } = await import("../../models/index.ts");
-  if ("from" in config.model) throw new ConfigError("train: model.from must have been opened", {});
-  const shape = modelConfigOf(config.model, data.training.vocabSize);
-  const newModel = (): MambaLM => MambaLM.create(shape, { device, seed: config.seed });
-  return { model: newModel(), newModel };
 }
 
 /** A model to go on from: its tokenizer first, its weights once there is a device. */
@@ -92,7 +82,7 @@ async function openSource(name: string, flags: SourceFlags, terminal: Terminal):
   return { tokenizer: await readTokenizer(files), load };
 }
 
-function checkVocabulary(model: MambaLM, { training }: TrainingData): void {
+function checkVocabulary(model: LanguageModel, { training }: TrainingData): void {
   if (model.vocabSize >= training.vocabSize) return;
   throw new ConfigError(
     `train: the model must have at least the ${training.vocabSize} ids of the data; it has ${model.vocabSize}; use the model's own tokenizer`,

@@ -1,6 +1,7 @@
 import { writeFileAtomically } from "#platform";
-import type { LanguageModel, MambaLM } from "../../models/index.ts";
-import { type ParameterToSave, saveMamba } from "../../pretrained/index.ts";
+import { type LanguageModel, MambaLM, type TransformerLM } from "../../models/index.ts";
+import { type ParameterToSave, saveMamba, saveTransformer } from "../../pretrained/index.ts";
+import { ConfigError } from "../../tensor/errors.ts";
 import { flattenParameters } from "../../tensor/parameters.ts";
 import { type CompleteTrainConfig, encodeLora, LoraLM, lora } from "../../training/index.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -15,12 +16,18 @@ export interface TrainedModel {
   dispose(): void;
 }
 
-/** Readies a model for training as a configuration says. */
-export function trainedModel(base: MambaLM, { lora: wanted, seed }: CompleteTrainConfig): TrainedModel {
-  return wanted ? lowRank(base, { ...wanted, seed }) : whole(base);
+/**
+ * Readies a model for training as a configuration says.
+ *
+ * @throws ConfigError if low-rank updates are asked for on the baseline
+ */
+export function trainedModel(base: MambaLM | TransformerLM, { lora: wanted, seed }: CompleteTrainConfig): TrainedModel {
+  if (!wanted) return whole(base);
+  if (base instanceof MambaLM) return lowRank(base, { ...wanted, seed });
+  throw new ConfigError("train: lora must go with a Mamba model; the model is the baseline; leave lora out", {});
 }
 
-function whole(model: MambaLM): TrainedModel {
+function whole(model: MambaLM | TransformerLM): TrainedModel {
   return { model, save: (folder, files) => saveModel(model, folder, files), dispose: () => {} };
 }
 
@@ -45,7 +52,13 @@ function lowRank(
   };
 }
 
-async function saveModel(model: MambaLM, folder: RunFolder, files: Readonly<Record<string, unknown>>): Promise<void> {
+async function saveModel(
+  model: MambaLM | TransformerLM,
+  folder: RunFolder,
+  files: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const target = folder.subfolder("model");
+  if (!(model instanceof MambaLM)) return saveTransformer(target, model, files);
   const parameters: ReadonlyMap<string, ParameterToSave> = flattenParameters(model.parameters);
-  await saveMamba(folder.subfolder("model"), model.config, parameters, { files });
+  await saveMamba(target, model.config, parameters, { files });
 }
