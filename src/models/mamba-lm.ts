@@ -8,11 +8,9 @@ import { mambaBlockStep } from "../ops/mamba-block-step/index.ts";
 import { reshape, slice } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { ShapeError } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
 import { Random } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
-import { formatShape } from "../tensor/shape.ts";
 import { backendOf, type Tensor, zeros } from "../tensor/tensor.ts";
 import type { MambaConfig } from "./config.ts";
 import type { ForwardOptions, LanguageModel } from "./language-model.ts";
@@ -23,6 +21,7 @@ import {
   mixerConfig,
 } from "./mamba-parameters.ts";
 import { MambaState } from "./state.ts";
+import { checkIdsAndState } from "./tensor-state.ts";
 
 /** What a layer hands on. */
 interface BlockResult {
@@ -154,7 +153,7 @@ export class MambaLM implements LanguageModel<MambaState> {
   }
 
   #hidden(ids: Tensor, options: ForwardOptions<MambaState>, lastOnly: boolean): { hidden: Tensor; state: MambaState } {
-    this.#check(ids, options.state);
+    checkIdsAndState("MambaLM.forward", ids, options.state);
     const position = (options.state?.position ?? 0) + ids.shape[1]!;
     const stepping = ids.shape[1] === 1 && options.state && !options.segmentIds && this.#canStep();
     const { stream, pending, layers } = stepping
@@ -163,21 +162,6 @@ export class MambaLM implements LanguageModel<MambaState> {
     const last = (x: Tensor): Tensor => (lastOnly ? slice(x, { axis: 1, start: -1 }) : x);
     const { y } = this.#normF.forward(last(pending ?? stream), pending && last(stream));
     return { hidden: y, state: new MambaState(layers, position) };
-  }
-
-  #check(ids: Tensor, state: MambaState | undefined): void {
-    if (ids.shape.length !== 2 || ids.shape[1] === 0) {
-      throw new ShapeError(
-        `MambaLM.forward: ids must have shape [batch length] with length at least 1; got ${formatShape(ids.shape)}; pass at least one id`,
-        { actual: ids.shape },
-      );
-    }
-    if (state && state.batch !== ids.shape[0]) {
-      throw new ShapeError(
-        `MambaLM.forward: the state must have the batch of ids, ${ids.shape[0]}; it has ${state.batch}; pass a state of as many rows`,
-        { expected: ids.shape[0], actual: state.batch },
-      );
-    }
   }
 
   #run(

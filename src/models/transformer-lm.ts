@@ -12,14 +12,14 @@ import { linearCrossEntropy } from "../ops/linear-cross-entropy/index.ts";
 import { reshape, slice } from "../ops/movement/index.ts";
 import type { Device } from "../tensor/device.ts";
 import type { DType } from "../tensor/dtype.ts";
-import { ConfigError, ShapeError } from "../tensor/errors.ts";
+import { ConfigError } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
 import { Random } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
-import { formatShape } from "../tensor/shape.ts";
 import { type Tensor, zeros } from "../tensor/tensor.ts";
 import { KeyValueState } from "./key-value-state.ts";
 import type { ForwardOptions, LanguageModel } from "./language-model.ts";
+import { checkIdsAndState } from "./tensor-state.ts";
 import type { TransformerConfig } from "./transformer-config.ts";
 
 /** Parameters of one layer. */
@@ -204,18 +204,7 @@ export class TransformerLM implements LanguageModel<KeyValueState> {
   }
 
   #check(ids: Tensor, { state, segmentIds }: ForwardOptions<KeyValueState>): void {
-    if (ids.shape.length !== 2 || ids.shape[1] === 0) {
-      throw new ShapeError(
-        `TransformerLM.forward: ids must have shape [batch length] with length at least 1; got ${formatShape(ids.shape)}; pass at least one id`,
-        { actual: ids.shape },
-      );
-    }
-    if (state && state.batch !== ids.shape[0]) {
-      throw new ShapeError(
-        `TransformerLM.forward: the state must have the batch of ids, ${ids.shape[0]}; it has ${state.batch}; pass a state of as many rows`,
-        { expected: ids.shape[0], actual: state.batch },
-      );
-    }
+    checkIdsAndState("TransformerLM.forward", ids, state);
     if (!state || !segmentIds) return;
     throw new ConfigError(
       "TransformerLM.forward: segmentIds must come without a state, which does not know the segments of its tokens; got both; leave one out",
