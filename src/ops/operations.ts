@@ -22,6 +22,7 @@ import { adamwUpdateOp, addSquaredNormOp, averageUpdateOp, sgdUpdateOp } from ".
 import { fillUniformOp } from "./random/operations.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
+import { rotaryOp } from "./rotary/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 import { stateUpdateOp } from "./state-update/operations.ts";
@@ -74,6 +75,7 @@ export const operations = {
   addSquaredNorm: addSquaredNormOp,
   attention: attentionOp,
   attentionBackward: attentionBackwardOp,
+  rotary: rotaryOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -18,6 +18,7 @@ import { optimizerUpdateReference } from "../optimizer-update/reference.ts";
 import { randomReference } from "../random/reference.ts";
 import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
+import { rotaryReference } from "../rotary/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
 import { stateUpdateReference } from "../state-update/reference.ts";
@@ -44,4 +45,5 @@ export const referenceKernels = {
   ...mambaBlockStepReference,
   ...optimizerUpdateReference,
   ...attentionReference,
+  ...rotaryReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -18,6 +18,7 @@ import { optimizerUpdateWasm } from "../optimizer-update/wasm.ts";
 import { randomWasm } from "../random/wasm.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
+import { rotaryWasm } from "../rotary/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 import { softmaxWasm } from "../softmax/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
@@ -44,4 +45,5 @@ export const wasmKernels = {
   ...dropoutWasm,
   ...optimizerUpdateWasm,
   ...attentionWasm,
+  ...rotaryWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;
