@@ -1,10 +1,10 @@
 import { attention } from "../ops/attention/index.ts";
 import { linear } from "../ops/linear/index.ts";
 import { concat, contiguous, reshape, split } from "../ops/movement/index.ts";
+import { rotary } from "../ops/rotary/index.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type InitialiseOptions, normalParameter } from "./initialisers.ts";
-import { rotary, rotaryTable } from "./rotary.ts";
 
 /** Queries, keys and values from one projection. */
 export type CausalAttentionParameters = {
@@ -63,11 +63,11 @@ export class CausalAttention {
       const [q, fresh, values] = parts.map((part) => {
         return reshape(part, [batch, length, this.heads, dModel / this.heads]);
       }) as [Tensor, Tensor, Tensor];
-      const table = rotaryTable(q, cache?.k.shape[1] ?? 0);
-      const rotated = rotary(fresh, table);
-      const k = cache?.k.shape[1] ? concat([cache.k, rotated], 1) : rotated;
-      const v = cache?.v.shape[1] ? concat([cache.v, values], 1) : contiguous(values);
-      const mixed = attention(rotary(q, table), k, v, { segmentIds });
+      const offset = cache?.k.shape[1] ?? 0;
+      const rotated = rotary(fresh, { offset });
+      const k = offset > 0 && cache ? concat([cache.k, rotated], 1) : rotated;
+      const v = offset > 0 && cache ? concat([cache.v, values], 1) : contiguous(values);
+      const mixed = attention(rotary(q, { offset }), k, v, { segmentIds });
       return { y: linear(reshape(mixed, [batch, length, dModel]), outProj.weight), cache: { k, v } };
     });
   }

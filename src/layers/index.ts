@@ -24,4 +24,3 @@ export {
 } from "./mamba-mixer.ts";
 export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mixer-initialise.ts";
 export { Norm, type NormKind, type NormParameters } from "./norm.ts";
-export { type RotaryTable, rotary, rotaryTable } from "./rotary.ts";
