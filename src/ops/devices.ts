@@ -23,12 +23,17 @@ export interface DeviceOptions {
   /** Whether relaxed SIMD (fused multiply-add) may be used where the engine has it; default true. */
   relaxedSimd?: boolean;
   wasm?: WasmOptions;
+  /** Of the WebGPU device: which adapter, where the caller has one. */
+  adapter?: GPUAdapter;
+  /** Of the WebGPU device, where there is a choice; default `high-performance`. */
+  powerPreference?: GPUPowerPreference;
 }
 
 /**
  * Opens a device.
  *
- * @param name - `wasm`, `reference` (float64, slow: the oracle), or `auto` for the fastest there is
+ * @param name - `wasm`, `reference` (float64, slow: the oracle), `webgpu` (on the way: ops without a kernel there throw a
+ *   DeviceError), or `auto` for the fastest there is
  * @param options - see {@link DeviceOptions}
  * @throws DeviceError if this machine does not offer it
  */
@@ -47,7 +52,17 @@ export async function openDevice(name: DeviceName | "auto" = "auto", options: De
     ]);
     return openWasm(options, wasmKernels);
   }
-  throw new DeviceError(`openDevice: name must be "wasm", "reference" or "auto"; got "${name}"; use one of them`, {
-    name,
-  });
+  if (name === "webgpu") {
+    const [{ openWebgpu }, { webgpuKernels }] = await Promise.all([
+      import("../backends/webgpu/index.ts"),
+      import("./kernels/webgpu.ts"),
+    ]);
+    return openWebgpu(options, webgpuKernels);
+  }
+  throw new DeviceError(
+    `openDevice: name must be "wasm", "reference", "webgpu" or "auto"; got "${name}"; use one of them`,
+    {
+      name,
+    },
+  );
 }

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { valueAndGrad } from "../../src/autograd/index.ts";
 import { openDevice } from "../../src/ops/devices.ts";
 import { add, mul } from "../../src/ops/elementwise/index.ts";
+import { webgpuKernels } from "../../src/ops/kernels/webgpu.ts";
 import { apply, type Op } from "../../src/ops/op.ts";
 import { sum } from "../../src/ops/reduce/index.ts";
 import type { Argument } from "../../src/ops/signature.ts";
@@ -11,6 +12,7 @@ import { Random } from "../../src/tensor/random.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { type Shape, sizeOf } from "../../src/tensor/shape.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { useSoftwareGpu } from "./software-gpu.ts";
 
 /** Fills one input: from a generator and a shape to float64 values (or int32 for indices). */
 export type Fill = (random: Random, shape: Shape) => Float64Array | Int32Array;
@@ -46,10 +48,15 @@ export interface OpTest {
 
 const devices = new Map<string, Promise<Device>>();
 
+async function openTestDevice(name: DeviceName): Promise<Device> {
+  if (name === "webgpu") await useSoftwareGpu();
+  return openDevice(name, { threads: 2 });
+}
+
 /** One device of a kind for the whole test file. */
 export function sharedDevice(name: DeviceName): Promise<Device> {
   const key = name;
-  const known = devices.get(key) ?? openDevice(name, { threads: 2 });
+  const known = devices.get(key) ?? openTestDevice(name);
   devices.set(key, known);
   return known;
 }
@@ -61,6 +68,12 @@ export function sharedDevice(name: DeviceName): Promise<Device> {
 export const fastBackends: readonly DeviceName[] = (process.env["MAMBA_TEST_BACKENDS"] ?? "wasm")
   .split(",")
   .filter(Boolean) as DeviceName[];
+
+/** Fast backends that have a kernel for an op; WebGPU, whose table is still growing, joins where it has one. */
+function backendsOf({ name }: Op): readonly DeviceName[] {
+  const grows = process.env["MAMBA_TEST_BACKENDS"] === undefined && Object.hasOwn(webgpuKernels, name);
+  return grows ? [...fastBackends, "webgpu"] : fastBackends;
+}
 
 /** Standard normal values. */
 export const normal: Fill = (random, shape) => random.normals(sizeOf(shape));
@@ -95,7 +108,7 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
           await checkDifferences(op, await sharedDevice("reference"), given, drawn, execute, oracle);
         });
       }
-      for (const name of fastBackends) {
+      for (const name of backendsOf(op)) {
         it(`is the same on ${name} as in float64: ${title}`, async () => {
           const actual = await evaluate(await sharedDevice(name), given, drawn, execute, differentiable);
           expectClose(actual.outputs, oracle.outputs, given.tolerance ?? 1e-5, "output");

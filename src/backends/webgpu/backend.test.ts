@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { useSoftwareGpu } from "../../../test/kit/software-gpu.ts";
+import { openDevice } from "../../ops/devices.ts";
+import { add, mul } from "../../ops/elementwise/index.ts";
+import { embedding } from "../../ops/embedding/index.ts";
+import { sum } from "../../ops/reduce/index.ts";
+import { selectiveScan } from "../../ops/selective-scan/index.ts";
+import type { Device } from "../../tensor/device.ts";
+import { scope } from "../../tensor/scope.ts";
+import { tensor, writeTensor } from "../../tensor/tensor.ts";
+import { sizeClass } from "./buffer-pool.ts";
+import { openWebgpu } from "./index.ts";
+import { gridOf } from "./program.ts";
+
+describe("the WebGPU backend", () => {
+  let device: Device;
+  beforeAll(async () => {
+    await useSoftwareGpu();
+    device = await openDevice("webgpu");
+  });
+  afterAll(() => device.dispose());
+
+  it("keeps the order of what the host writes and what it enqueues", async () => {
+    const x = tensor([1, 2, 3], [3], { device });
+    const once = mul(x, 10);
+    writeTensor(x, Float32Array.of(4, 5, 6));
+    const twice = mul(x, 10);
+    // a buffer that was given back is written while commands that read it are still to come
+    const sums = [0, 1, 2].map((i) => {
+      const own = tensor(new Float32Array(3).fill(i + 1), [3], { device });
+      const made = add(x, own);
+      own.dispose();
+      return made;
+    });
+    expect(Array.from(await once.read())).toEqual([10, 20, 30]);
+    expect(Array.from(await twice.read())).toEqual([40, 50, 60]);
+    const read = await Promise.all(sums.map(async (one) => Array.from(await one.read())));
+    expect(read).toEqual([1, 2, 3].map((k) => [4 + k, 5 + k, 6 + k]));
+  });
+
+  it("reads and writes any number of bytes at any place", async () => {
+    const bytes = tensor(Uint8Array.of(1, 2, 3, 4, 5, 6, 7), [7], { device });
+    expect(Array.from(await bytes.read())).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect((await tensor(new Float32Array(0), [0], { device }).read()).length).toBe(0);
+  });
+
+  it("runs more dispatches than a batch holds, and takes no memory that it does not give back", async () => {
+    const before = device.memory();
+    const total = scope(() => {
+      let x = tensor([1], [1], { device });
+      for (let i = 0; i < 1000; i++) x = add(x, 1);
+      return x;
+    });
+    expect(await total.item()).toBe(1001);
+    total.dispose();
+    const { used, buffers } = device.memory();
+    expect([used, buffers]).toEqual([before.used, before.buffers]);
+  });
+
+  it("says which id is out of range, once", async () => {
+    const table = tensor([1, 2, 3, 4], [2, 2], { device });
+    const y = embedding(table, tensor(Int32Array.of(0, 1, 7, 9), [4], { device }));
+    await expect(y.read()).rejects.toMatchObject({
+      code: "ID_OUT_OF_RANGE",
+      message: expect.stringMatching(/embedding: ids must be in 0 to 1; got [79] at position [23]/),
+    });
+    expect(await sum(table).item()).toBe(10);
+  });
+
+  it("refuses a tensor that no buffer holds, and says what is in use", () => {
+    expect(() => tensor(new Float32Array(1), [device.limits.maxBufferBytes], { device })).toThrow(/must have/);
+  });
+
+  it("says which op it has no kernel for yet", () => {
+    const x = tensor([1], [1, 1, 1], { device });
+    const A = tensor([-1], [1, 1], { device });
+    expect(() => selectiveScan(x, x, A, x, x)).toThrow(/webgpu has none yet/);
+  });
+
+  it("works with the limits and features that every device has", async () => {
+    const plain = await openWebgpu({ plainGpu: true }, (device as unknown as { kernels: object }).kernels as never);
+    expect([...plain.features].filter((name) => name === "shader-f16" || name === "subgroups")).toEqual([]);
+    expect(await sum(tensor([1, 2, 3], [3], { device: plain })).item()).toBe(6);
+    plain.dispose();
+    expect(() => tensor([1], [1], { device: plain })).toThrow(/must be open/);
+  });
+});
+
+describe("sizes", () => {
+  it("wastes less than a fifth of a buffer, and has few of them", () => {
+    const classes = new Set<number>();
+    for (let bytes = 257; bytes < 1e6; bytes += 997) {
+      const size = sizeClass(bytes);
+      classes.add(size);
+      expect(size).toBeGreaterThanOrEqual(bytes);
+      expect((size - bytes) / size).toBeLessThan(0.2);
+      expect(size % 4).toBe(0);
+    }
+    expect(classes.size).toBeLessThan(60);
+  });
+
+  it("spreads many workgroups over two axes", () => {
+    for (const groups of [1, 65535, 65536, 1e6, 12_345_678]) {
+      const [x, y] = gridOf(groups);
+      expect(Math.max(x, y)).toBeLessThanOrEqual(65535);
+      expect(x * y).toBeGreaterThanOrEqual(groups);
+      expect(x * y - groups).toBeLessThan(y);
+    }
+  });
+});

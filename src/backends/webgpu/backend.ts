@@ -1,0 +1,208 @@
+import type { Backend, DeviceLimits, KernelCall, MemoryUse, Recorder } from "../../tensor/device.ts";
+import { DeviceError, type MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import { Batch } from "./batch.ts";
+import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
+import { FAILURE_BYTES, Failures } from "./failures.ts";
+import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
+import { Pipelines } from "./pipelines.ts";
+import type { Program } from "./program.ts";
+
+/** MAP_READ and COPY_DST. */
+const STAGING_USAGE = 0x1 | 0x8;
+
+/**
+ * The WebGPU backend: ops append dispatches to a batch, which goes to the device when it is full, flushed, or read from.
+ *
+ * Errors of the device come late: they reject the next `read()`, with the op's name as the device's labels tell it.
+ */
+export class WebgpuBackend implements Backend {
+  readonly name = "webgpu" as const;
+  readonly features: ReadonlySet<string>;
+  readonly limits: DeviceLimits;
+  readonly threads = 1;
+  readonly lost: Promise<DeviceError>;
+  readonly kernels: Readonly<Record<string, unknown>>;
+  recorder: Recorder | undefined = undefined;
+  readonly #device: GPUDevice;
+  readonly #pool: BufferPool;
+  readonly #batch: Batch;
+  readonly #context: EncodingContext;
+  #failure: MambaError | undefined;
+  #gone: DeviceError | undefined;
+  #disposed = false;
+
+  constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>) {
+    this.#device = device;
+    this.kernels = kernels;
+    this.features = new Set(device.features);
+    this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
+    this.#pool = new BufferPool(device);
+    this.#batch = new Batch(device, new Pipelines(device));
+    this.#context = new EncodingContext(device, this.#pool, this.#batch);
+    device.onuncapturederror = ({ error }) => {
+      this.#failure ??= lateError(error, this.#pool.facts.used);
+    };
+    this.lost = device.lost.then(({ reason, message }) => {
+      this.#gone = new DeviceError(
+        `webgpu: the device was lost (${reason}); ${message || "the driver gave no reason"}; open another and load the model again`,
+        { reason, message },
+      );
+      return this.#gone;
+    });
+  }
+
+  memory(): MemoryUse {
+    const { used, peak, live } = this.#pool.facts;
+    return { used, peak, buffers: live, limit: Number.MAX_SAFE_INTEGER };
+  }
+
+  allocate(byteLength: number): GpuMemory {
+    this.#assertOpen();
+    return this.#pool.allocate(byteLength);
+  }
+
+  free(memory: unknown): void {
+    this.#pool.free(memory as GpuMemory);
+  }
+
+  write(memory: unknown, byteOffset: number, bytes: Uint8Array): void {
+    this.#assertOpen();
+    if (bytes.length === 0) return;
+    const { buffer, lastBatch } = memory as GpuMemory;
+    // writes happen at once, commands when they are submitted
+    if (lastBatch === this.#batch.number) this.#batch.submit();
+    const whole = bytes.length & ~3;
+    if (whole > 0) this.#device.queue.writeBuffer(buffer, byteOffset, bytes as Uint8Array<ArrayBuffer>, 0, whole);
+    if (whole === bytes.length) return;
+    // the device writes multiples of 4 bytes; buffers are padded to that
+    const rest = new Uint8Array(4);
+    rest.set(bytes.subarray(whole));
+    this.#device.queue.writeBuffer(buffer, byteOffset + whole, rest);
+  }
+
+  async read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array> {
+    this.#assertOpen();
+    const from = byteOffset & ~3;
+    const size = Math.ceil((byteOffset + byteLength - from) / 4) * 4;
+    const staging = this.#device.createBuffer({ size: size + FAILURE_BYTES, usage: STAGING_USAGE });
+    if (size > 0) this.#batch.copy((memory as GpuMemory).buffer, from, staging, 0, size);
+    const failure = this.#context.failureMemory;
+    if (failure) this.#batch.copy(failure.buffer, 0, staging, size, FAILURE_BYTES);
+    this.#batch.submit();
+    try {
+      await staging.mapAsync(1);
+      this.#throwFailure();
+      const mapped = staging.getMappedRange();
+      if (failure) this.#throwNoted(failure, new Int32Array(mapped.slice(size)));
+      const start = byteOffset - from;
+      return new Uint8Array(mapped.slice(start, start + byteLength));
+    } catch (cause) {
+      this.#throwFailure();
+      await Promise.resolve();
+      throw this.#gone ?? cause;
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  launch(kernel: unknown, call: KernelCall): void {
+    this.#assertOpen();
+    this.#context.encode(kernel as WebgpuKernel, call);
+  }
+
+  flush(): void {
+    this.#assertOpen();
+    this.#batch.submit();
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#device.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #throwNoted(failure: GpuMemory, words: Int32Array): void {
+    const error = this.#context.failures.errorOf(words);
+    if (!error) return;
+    this.#device.queue.writeBuffer(failure.buffer, 0, new Uint8Array(FAILURE_BYTES));
+    throw error;
+  }
+
+  #throwFailure(): void {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure) throw failure;
+  }
+
+  #assertOpen(): void {
+    if (this.#gone) throw this.#gone;
+    if (this.#disposed) throw new DeviceError("device webgpu: must be open; it was disposed; open another", {});
+  }
+}
+
+function lateError(error: GPUError, used: number): MambaError {
+  const message = error.message.trim();
+  if (/out.?of.?memory/i.test(error.constructor.name) || /out of memory/i.test(message)) {
+    return new OutOfMemoryError(
+      `webgpu: the device must have room for what is asked of it; ${message} (${used} bytes are in use); use a smaller batch`,
+      { used },
+    );
+  }
+  return new DeviceError(`webgpu: the device refused a command; ${message}; please report this`, { message });
+}
+
+/** What one op's encoder sees; scratch is given back when it returns. */
+class EncodingContext implements WebgpuKernelContext {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  readonly #pool: BufferPool;
+  readonly #batch: Batch;
+  readonly #scratch: GpuMemory[] = [];
+  readonly failures = new Failures();
+  /** Where kernels note what is wrong; there once one may. */
+  failureMemory: GpuMemory | undefined;
+  readonly #device: GPUDevice;
+  #op = "";
+
+  constructor(device: GPUDevice, pool: BufferPool, batch: Batch) {
+    this.#device = device;
+    this.features = new Set(device.features);
+    this.limits = device.limits;
+    this.#pool = pool;
+    this.#batch = batch;
+  }
+
+  encode(kernel: WebgpuKernel, call: KernelCall): void {
+    this.#op = call.op;
+    try {
+      kernel(this, call);
+    } finally {
+      for (const memory of this.#scratch) this.#pool.free(memory);
+      this.#scratch.length = 0;
+    }
+  }
+
+  scratch(byteLength: number): GpuMemory {
+    const memory = this.#pool.allocate(byteLength);
+    this.#scratch.push(memory);
+    return memory;
+  }
+
+  failure(argument: string, expected: number): { memory: GpuMemory; code: number } {
+    if (!this.failureMemory) {
+      const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });
+      this.failureMemory = { buffer, id: -1, lastBatch: 0 };
+    }
+    return { memory: this.failureMemory, code: this.failures.code(this.#op, argument, expected) };
+  }
+
+  dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
+    const memories = bound.map((one) => (one instanceof Tensor ? (one.storage.memory as GpuMemory) : one));
+    this.#batch.dispatch(program, memories, params, groups);
+  }
+}

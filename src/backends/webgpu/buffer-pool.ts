@@ -1,0 +1,82 @@
+import { invariant, OutOfMemoryError } from "../../tensor/errors.ts";
+
+/** STORAGE, COPY_SRC and COPY_DST; the names of the flags are no globals in Node. */
+const USAGE = 0x80 | 0x4 | 0x8;
+const SMALLEST = 256;
+
+/** A buffer of a device. */
+export interface GpuMemory {
+  readonly buffer: GPUBuffer;
+  /** Tells buffers apart in keys. */
+  readonly id: number;
+  /** Number of the last batch of commands that names the buffer. */
+  lastBatch: number;
+}
+
+/** Sizes that buffers come in: four to each power of two, so that at most a fifth is wasted. */
+export function sizeClass(byteLength: number): number {
+  if (byteLength <= SMALLEST) return SMALLEST;
+  const step = 2 ** (Math.ceil(Math.log2(byteLength)) - 3);
+  return Math.ceil(byteLength / step) * step;
+}
+
+/**
+ * Buffers by size. One that is given back may be had again at once: whatever is enqueued later runs later, and the host's writes
+ * wait for the batch that the buffer was last in.
+ */
+export class BufferPool {
+  readonly #device: GPUDevice;
+  readonly #largest: number;
+  readonly #free = new Map<number, GpuMemory[]>();
+  #nextId = 0;
+  #used = 0;
+  #peak = 0;
+  #live = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
+    this.#largest = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 4) * 4;
+  }
+
+  /** Bytes and number of the buffers that are in use. */
+  get facts(): { used: number; peak: number; live: number } {
+    return { used: this.#used, peak: this.#peak, live: this.#live };
+  }
+
+  /** @throws OutOfMemoryError if the device has no buffers of that size */
+  allocate(byteLength: number): GpuMemory {
+    if (byteLength > this.#largest) {
+      throw new OutOfMemoryError(
+        `webgpu: a tensor must have at most ${this.#largest} bytes on this device; got ${byteLength} (${this.#used} are in use); use smaller tensors`,
+        { byteLength, limit: this.#largest, used: this.#used },
+      );
+    }
+    const size = Math.min(sizeClass(byteLength), this.#largest);
+    const made = this.#free.get(size)?.pop() ?? {
+      buffer: this.#device.createBuffer({ size, usage: USAGE }),
+      id: this.#nextId++,
+      lastBatch: 0,
+    };
+    this.#used += size;
+    this.#live++;
+    this.#peak = Math.max(this.#peak, this.#used);
+    return made;
+  }
+
+  free(memory: GpuMemory): void {
+    const { size } = memory.buffer;
+    invariant(this.#live > 0, "a buffer was freed twice");
+    this.#used -= size;
+    this.#live--;
+    const list = this.#free.get(size) ?? [];
+    list.push(memory);
+    this.#free.set(size, list);
+  }
+
+  /** Gives buffers that nobody uses back to the system. */
+  trim(): void {
+    for (const list of this.#free.values()) for (const { buffer } of list) buffer.destroy();
+    this.#free.clear();
+  }
+}

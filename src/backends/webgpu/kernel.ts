@@ -1,0 +1,43 @@
+import type { KernelCall } from "../../tensor/device.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { GpuMemory } from "./buffer-pool.ts";
+import type { Program } from "./program.ts";
+
+/** What a dispatch reads or writes: a tensor's whole buffer, or scratch. */
+export type Bound = Tensor | GpuMemory;
+
+/** What an op's encoder sees. */
+export interface WebgpuKernelContext {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  /** Memory until the encoder returns; what is enqueued may use it. */
+  scratch(byteLength: number): GpuMemory;
+  /**
+   * Where a kernel notes the first id that is out of range: bind it as `failure`, an array<atomic<u32>> that is written, and call
+   * `fail(p.code, id, position)` of {@link failureCode}. The next read is rejected then.
+   *
+   * @param expected - ids are below this
+   * @returns the memory, and the code to pass
+   */
+  failure(argument: string, expected: number): { memory: GpuMemory; code: number };
+  /**
+   * Enqueues a program.
+   *
+   * @param bound - in the order of the program's bindings. Kernels address elements from the start of the buffer: pass
+   *   `tensor.offset` as a parameter
+   * @param groups - workgroups in all; spread over two axes where one cannot hold them
+   */
+  dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void;
+}
+
+/** WGSL of `fail`, for programs with a binding `failure`: the first call wins. */
+export const failureCode = `
+fn fail(code: u32, id: i32, position: u32) {
+  if (atomicCompareExchangeWeak(&failure[0], 0u, code).exchanged) {
+    atomicStore(&failure[1], bitcast<u32>(id));
+    atomicStore(&failure[2], position);
+  }
+}`;
+
+/** Enqueues one op. */
+export type WebgpuKernel = (context: WebgpuKernelContext, call: KernelCall) => void;

@@ -1,0 +1,60 @@
+import { openGpu } from "#platform";
+import type { Device } from "../../tensor/device.ts";
+import { DeviceError } from "../../tensor/errors.ts";
+import { WebgpuBackend } from "./backend.ts";
+
+/** How {@link openWebgpu} runs; the public description is DeviceOptions. */
+export interface WebgpuDeviceOptions {
+  readonly adapter?: GPUAdapter;
+  readonly powerPreference?: GPUPowerPreference;
+  /** Ask for no feature and no limit above the default: what every device has. */
+  readonly plainGpu?: boolean;
+}
+
+const wantedFeatures = ["subgroups", "shader-f16", "timestamp-query", "chromium-experimental-subgroup-matrix"];
+
+const wantedLimits = [
+  "maxBufferSize",
+  "maxStorageBufferBindingSize",
+  "maxStorageBuffersPerShaderStage",
+  "maxComputeWorkgroupStorageSize",
+  "maxComputeInvocationsPerWorkgroup",
+  "maxComputeWorkgroupSizeX",
+] as const;
+
+/**
+ * Opens the WebGPU device, with everything that kernels can make use of and the adapter has.
+ *
+ * @param kernels - encoders by op name
+ * @throws DeviceError if there is no WebGPU here, or no adapter
+ */
+export async function openWebgpu(
+  options: WebgpuDeviceOptions,
+  kernels: Readonly<Record<string, unknown>>,
+): Promise<Device> {
+  const adapter = options.adapter ?? (await findAdapter(options.powerPreference));
+  const requiredFeatures = options.plainGpu ? [] : wantedFeatures.filter((name) => adapter.features.has(name));
+  const requiredLimits = options.plainGpu
+    ? {}
+    : Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
+  try {
+    const device = await adapter.requestDevice({
+      requiredFeatures: requiredFeatures as GPUFeatureName[],
+      requiredLimits,
+    });
+    return new WebgpuBackend(device, kernels);
+  } catch (cause) {
+    const problem = cause instanceof Error ? cause.message : String(cause);
+    throw new DeviceError(`webgpu: the adapter must give a device; ${problem}; try another adapter`, {}, { cause });
+  }
+}
+
+async function findAdapter(powerPreference: GPUPowerPreference = "high-performance"): Promise<GPUAdapter> {
+  const gpu = await openGpu();
+  const adapter = await gpu.requestAdapter({ powerPreference });
+  if (adapter) return adapter;
+  throw new DeviceError(
+    "webgpu: there must be an adapter; the system offers none; install a graphics driver with Vulkan, Metal or Direct3D 12, or use wasm",
+    {},
+  );
+}

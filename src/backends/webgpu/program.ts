@@ -1,0 +1,77 @@
+/** Element types of bindings. */
+export type GpuType = "f32" | "i32" | "u32" | "vec4<f32>" | "atomic<u32>";
+
+/** One storage buffer of a program. */
+export interface GpuBinding {
+  readonly name: string;
+  readonly type: GpuType;
+  readonly write?: boolean;
+}
+
+/** A compute shader with what it is given. */
+export interface Program {
+  /** Unique: programs of the same name are the same. */
+  readonly name: string;
+  readonly bindings: readonly GpuBinding[];
+  /** Numbers by name: u32, i32 or f32. */
+  readonly params: readonly `${string}:${"u32" | "i32" | "f32"}`[];
+  /** Threads of a workgroup; default 64. */
+  readonly workgroup?: number;
+  /** Functions and workgroup memory of its own. */
+  readonly declarations?: string;
+  /**
+   * Statements of the entry point. `group`, `lane` (u32) and `index` = group x workgroup + lane are there, and `p`, the parameters.
+   */
+  readonly body: string;
+}
+
+/** The shader that a program stands for. */
+export function programCode({ bindings, params, workgroup = 64, declarations = "", body }: Program): string {
+  const storage = bindings.map(({ name, type, write }, i) => {
+    return `@group(0) @binding(${i}) var<storage, ${write ? "read_write" : "read"}> ${name}: array<${type}>;`;
+  });
+  const fields = params.map((param) => `  ${param.replace(":", ": ")},`);
+  return [
+    ...storage,
+    "struct Params {",
+    ...(fields.length ? fields : ["  unused: u32,"]),
+    "}",
+    `@group(0) @binding(${bindings.length}) var<uniform> p: Params;`,
+    declarations,
+    `@compute @workgroup_size(${workgroup})`,
+    "fn main(@builtin(workgroup_id) group_id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {",
+    "  let group = group_id.x + group_id.y * groups.x;",
+    `  let index = group * ${workgroup}u + lane;`,
+    body,
+    "}",
+  ].join("\n");
+}
+
+/** Bytes of a program's parameters, padded as uniform buffers want it. */
+export function paramBytes({ params }: Program): number {
+  return Math.max(16, Math.ceil(params.length / 4) * 16);
+}
+
+/** Writes parameters where they belong; throws if one is missing. */
+export function writeParams(
+  program: Program,
+  values: Readonly<Record<string, number>>,
+  to: DataView,
+  at: number,
+): void {
+  program.params.forEach((param, i) => {
+    const [name, type] = param.split(":") as [string, string];
+    const value = values[name];
+    if (value === undefined) throw new Error(`${program.name}: parameter ${name} is missing`);
+    if (type === "f32") to.setFloat32(at + 4 * i, value, true);
+    else if (type === "i32") to.setInt32(at + 4 * i, value, true);
+    else to.setUint32(at + 4 * i, value, true);
+  });
+}
+
+/** Groups for a number of workgroups, within what one axis may have. */
+export function gridOf(groups: number, most = 65535): [number, number] {
+  if (groups <= most) return [groups, 1];
+  const rows = Math.ceil(groups / most);
+  return [Math.ceil(groups / rows), rows];
+}

@@ -1,0 +1,29 @@
+import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
+import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
+import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
+import { embeddingWebgpu } from "../embedding/webgpu.ts";
+import { linearWebgpu } from "../linear/webgpu.ts";
+import { linearCrossEntropyWebgpu } from "../linear-cross-entropy/webgpu.ts";
+import { matmulWebgpu } from "../matmul/webgpu.ts";
+import { movementWebgpu } from "../movement/webgpu.ts";
+import type { Composed } from "../op.ts";
+import type { OpName } from "../operations.ts";
+import { optimizerUpdateWebgpu } from "../optimizer-update/webgpu.ts";
+import { reduceWebgpu } from "../reduce/webgpu.ts";
+import { rmsNormWebgpu } from "../rms-norm/webgpu.ts";
+import { softmaxWebgpu } from "../softmax/webgpu.ts";
+
+/** Every op on the WebGPU backend. */
+export const webgpuKernels = {
+  ...elementwiseWebgpu,
+  ...movementWebgpu,
+  ...reduceWebgpu,
+  ...matmulWebgpu,
+  ...linearWebgpu,
+  ...embeddingWebgpu,
+  ...softmaxWebgpu,
+  ...rmsNormWebgpu,
+  ...optimizerUpdateWebgpu,
+  ...crossEntropyWebgpu,
+  ...linearCrossEntropyWebgpu,
+} as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;

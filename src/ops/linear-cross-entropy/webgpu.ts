@@ -1,0 +1,211 @@
+import {
+  type Bound,
+  failureCode,
+  groupMax,
+  groupSum,
+  type Program,
+  type WebgpuKernel,
+  type WebgpuKernelContext,
+  wgslMath,
+} from "../../backends/webgpu/index.ts";
+import type { KernelCall } from "../../tensor/device.ts";
+import { logitGradientProgram } from "../cross-entropy/webgpu.ts";
+import { rowsOf, weightOf } from "../linear/webgpu.ts";
+import { encodeProduct, type GpuMatrix, transposedMatrix } from "../matmul/product.webgpu.ts";
+import { fill } from "../movement/webgpu.ts";
+
+const WORKGROUP = 64;
+
+/** Takes a block of logits into each token's maximum, sum under it, and the logit of its target. */
+const takeIn: Program = {
+  name: "linearCrossEntropy block",
+  bindings: [
+    { name: "logits", type: "f32" },
+    { name: "targets", type: "i32" },
+    { name: "state", type: "f32", write: true },
+  ],
+  params: ["tokens:u32", "columns:u32", "firstToken:u32", "firstRow:u32", "targetsOffset:u32"],
+  workgroup: WORKGROUP,
+  declarations: wgslMath("exp") + groupMax(WORKGROUP) + groupSum(WORKGROUP),
+  body: `
+  let row = min(group, p.tokens - 1u);
+  let token = p.firstToken + row;
+  let start = row * p.columns;
+  let before = select(state[3u * token], -3.4e38, p.firstRow == 0u);
+  var most = before;
+  for (var c = lane; c < p.columns; c += ${WORKGROUP}u) { most = max(most, logits[start + c]); }
+  let top = groupMax(lane, most);
+  var part = 0.0;
+  for (var c = lane; c < p.columns; c += ${WORKGROUP}u) { part += expOf(logits[start + c] - top); }
+  let fresh = groupSum(lane, part);
+  if (lane > 0u || group >= p.tokens) { return; }
+  let kept = select(state[3u * token + 1u] * expOf(before - top), 0.0, p.firstRow == 0u);
+  state[3u * token] = top;
+  state[3u * token + 1u] = kept + fresh;
+  let column = targets[p.targetsOffset + token] - i32(p.firstRow);
+  if (column >= 0 && u32(column) < p.columns) { state[3u * token + 2u] = logits[start + u32(column)]; }`,
+};
+
+const finish: Program = {
+  name: "linearCrossEntropy",
+  bindings: [
+    { name: "state", type: "f32" },
+    { name: "targets", type: "i32" },
+    { name: "losses", type: "f32", write: true },
+    { name: "valid", type: "f32", write: true },
+    { name: "logSumExp", type: "f32", write: true },
+    { name: "failure", type: "atomic<u32>", write: true },
+  ],
+  params: ["tokens:u32", "vocab:u32", "targetsOffset:u32", "ignoreIndex:i32", "code:u32"],
+  workgroup: WORKGROUP,
+  declarations: wgslMath("log") + failureCode,
+  body: `
+  if (index >= p.tokens) { return; }
+  let target_id = targets[p.targetsOffset + index];
+  let counts = target_id != p.ignoreIndex && target_id >= 0 && u32(target_id) < p.vocab;
+  if (target_id != p.ignoreIndex && !counts) { fail(p.code, target_id, index); }
+  let total = state[3u * index] + logOf(state[3u * index + 1u]);
+  losses[index] = select(0.0, total - state[3u * index + 2u], counts);
+  valid[index] = select(0.0, 1.0, counts);
+  logSumExp[index] = select(0.0, total, counts);`,
+};
+
+/** A block of logits in scratch: tokens from `firstToken`, classes from `firstRow`. */
+interface Block {
+  readonly logits: Bound;
+  readonly firstToken: number;
+  readonly tokens: number;
+  readonly firstRow: number;
+  readonly rows: number;
+}
+
+interface Operands {
+  readonly x: GpuMatrix;
+  readonly weight: GpuMatrix;
+}
+
+function operandsOf(context: WebgpuKernelContext, { inputs }: KernelCall): Operands {
+  return { x: rowsOf(context, inputs["x"]!), weight: weightOf(context, inputs["weight"]!) };
+}
+
+const from = (matrix: GpuMatrix, row: number): GpuMatrix => ({
+  ...matrix,
+  offset: matrix.offset + row * matrix.rowStride,
+});
+
+/** Works out the logits block by block: all rows of the first tokens, then of the next. */
+function forEachBlock(
+  context: WebgpuKernelContext,
+  { axes, params }: KernelCall,
+  { x, weight }: Operands,
+  f: (block: Block) => void,
+): void {
+  const [tokens, inner] = [axes["tokens"]!, axes["dModel"]!];
+  const { vocabSize, tokenChunk, rowChunk } = params as Record<string, number>;
+  const most = Math.min(tokenChunk!, tokens) * Math.min(rowChunk!, vocabSize!);
+  const logits = context.scratch(4 * most);
+  for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk!) {
+    for (let firstRow = 0; firstRow < vocabSize!; firstRow += rowChunk!) {
+      const [rows, columns] = [Math.min(tokenChunk!, tokens - firstToken), Math.min(rowChunk!, vocabSize! - firstRow)];
+      encodeProduct(context, {
+        ...{ batch: 1, rows, inner, columns },
+        a: from(x, firstToken),
+        b: transposedMatrix(from(weight, firstRow)),
+        y: { bound: logits, offset: 0, rowStride: columns, columnStride: 1, batchStride: 0 },
+      });
+      f({ logits, firstToken, tokens: rows, firstRow, rows: columns });
+    }
+  }
+}
+
+const linearCrossEntropy: WebgpuKernel = (context, call) => {
+  const { inputs, outputs, axes, params } = call;
+  const tokens = axes["tokens"]!;
+  if (tokens === 0) return;
+  const targets = inputs["targets"]!;
+  const { losses, valid, logSumExp } = outputs;
+  const state = context.scratch(12 * tokens);
+  const vocab = params["vocabSize"] as number;
+  forEachBlock(context, call, operandsOf(context, call), (block) => {
+    const values = {
+      tokens: block.tokens,
+      columns: block.rows,
+      firstToken: block.firstToken,
+      firstRow: block.firstRow,
+    };
+    context.dispatch(
+      takeIn,
+      [block.logits, targets, state],
+      { ...values, targetsOffset: targets.offset },
+      block.tokens,
+    );
+  });
+  const { memory, code } = context.failure("targets", vocab);
+  const values = { tokens, vocab, targetsOffset: targets.offset, ignoreIndex: params["ignoreIndex"] as number, code };
+  const bound = [state, targets, losses!, valid!, logSumExp!, memory];
+  context.dispatch(finish, bound, values, Math.ceil(tokens / WORKGROUP));
+};
+
+/** y += x, for sums over blocks. */
+const addProgram: Program = {
+  name: "add into",
+  bindings: [
+    { name: "x", type: "f32" },
+    { name: "out", type: "f32", write: true },
+  ],
+  params: ["count:u32", "outOffset:u32"],
+  workgroup: WORKGROUP,
+  body: "if (index < p.count) { out[p.outOffset + index] += x[index]; }",
+};
+
+const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
+  const { inputs, outputs, axes, params } = call;
+  const { dx, dweight } = outputs;
+  const inner = axes["dModel"]!;
+  const { dlosses, dlogSumExp } = inputs;
+  const [targets, logSumExp] = [inputs["targets"]!, inputs["logSumExp"]!];
+  for (const out of [dx, dweight]) if (out && out.size > 0) fill(context, out, 0);
+  if (axes["tokens"] === 0) return;
+  const program = logitGradientProgram(dlosses !== undefined, dlogSumExp !== undefined);
+  const given = [dlosses, dlogSumExp].filter((one) => one !== undefined);
+  const operands = operandsOf(context, call);
+  const { vocabSize, tokenChunk, rowChunk } = params as Record<string, number>;
+  const [mostTokens, mostRows] = [Math.min(tokenChunk!, axes["tokens"]!), Math.min(rowChunk!, vocabSize!)];
+  const dlogits = context.scratch(4 * mostTokens * mostRows);
+  const part = context.scratch(4 * Math.max(mostTokens, mostRows) * inner);
+  /** out[first ...] += a b */
+  const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, out: Bound, outOffset: number): void => {
+    const y = { bound: part, offset: 0, rowStride: inner, columnStride: 1, batchStride: 0 };
+    encodeProduct(context, { batch: 1, rows, inner: depth, columns: inner, a, b, y });
+    context.dispatch(
+      addProgram,
+      [part, out],
+      { count: rows * inner, outOffset },
+      Math.ceil((rows * inner) / WORKGROUP),
+    );
+  };
+  forEachBlock(context, call, operands, ({ logits, firstToken, tokens, firstRow, rows }) => {
+    const values = {
+      ...{ count: tokens * rows, classes: rows, vocab: vocabSize!, firstToken, firstRow, outOffset: 0 },
+      ...{ logitsOffset: 0, logitsRow: rows, targetsOffset: targets.offset, logSumExpOffset: logSumExp.offset },
+      ...{ ignoreIndex: params["ignoreIndex"] as number },
+      ...{ dlossesOffset: dlosses?.offset ?? 0, dlogSumExpOffset: dlogSumExp?.offset ?? 0 },
+    };
+    const bound = [logits, targets, logSumExp, ...given, dlogits];
+    context.dispatch(program, bound, values, Math.ceil((tokens * rows) / WORKGROUP));
+    const own = { bound: dlogits, offset: 0, rowStride: rows, columnStride: 1, batchStride: 0 };
+    if (dx) {
+      accumulate(own, from(operands.weight, firstRow), tokens, rows, dx, dx.offset + firstToken * inner);
+    }
+    if (dweight) {
+      const place = dweight.offset + firstRow * inner;
+      accumulate(transposedMatrix(own), from(operands.x, firstToken), rows, tokens, dweight, place);
+    }
+  });
+};
+
+/** WebGPU kernels of this folder. */
+export const linearCrossEntropyWebgpu = {
+  linearCrossEntropy,
+  linearCrossEntropyBackward,
+} as const satisfies Record<string, WebgpuKernel>;

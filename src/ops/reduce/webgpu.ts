@@ -1,0 +1,156 @@
+import {
+  type Bound,
+  groupSum,
+  type Program,
+  type WebgpuKernel,
+  type WebgpuKernelContext,
+} from "../../backends/webgpu/index.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import type { GpuMatrix } from "../matmul/product.webgpu.ts";
+
+const WORKGROUP = 64;
+/** Elements that one workgroup adds up; more are added in two steps. */
+const CHUNK = 4096;
+
+const params = [
+  ...["outer:u32", "middle:u32", "inner:u32", "xOffset:u32", "outerStride:u32", "middleStride:u32", "innerStride:u32"],
+  ...["outOffset:u32", "chunks:u32", "chunk:u32"],
+] as Program["params"];
+
+const sumProgram: Program = {
+  name: "reduceSum",
+  bindings: [
+    { name: "x", type: "f32" },
+    { name: "out", type: "f32", write: true },
+  ],
+  params,
+  workgroup: WORKGROUP,
+  declarations: groupSum(WORKGROUP),
+  body: `
+  let chunk = group % p.chunks;
+  let place = group / p.chunks;
+  let start = p.xOffset + (place / p.inner) * p.outerStride + (place % p.inner) * p.innerStride;
+  let end = min(p.middle, (chunk + 1u) * p.chunk);
+  var sum = 0.0;
+  if (place < p.outer * p.inner) {
+    for (var m = chunk * p.chunk + lane; m < end; m += ${WORKGROUP}u) { sum += x[start + m * p.middleStride]; }
+  }
+  let total = groupSum(lane, sum);
+  if (lane == 0u && place < p.outer * p.inner) { out[p.outOffset + group] = total; }`,
+};
+
+const shortSumProgram: Program = {
+  name: "reduceSum short",
+  bindings: sumProgram.bindings,
+  params,
+  workgroup: WORKGROUP,
+  body: `
+  if (index >= p.outer * p.inner) { return; }
+  let start = p.xOffset + (index / p.inner) * p.outerStride + (index % p.inner) * p.innerStride;
+  var sum = 0.0;
+  for (var m = 0u; m < p.middle; m++) { sum += x[start + m * p.middleStride]; }
+  out[p.outOffset + index] = sum;`,
+};
+
+const maxProgram: Program = {
+  name: "reduceMax",
+  bindings: [
+    { name: "x", type: "f32" },
+    { name: "out", type: "f32", write: true },
+    { name: "place", type: "i32", write: true },
+  ],
+  params: [...params, "placeOffset:u32"],
+  workgroup: WORKGROUP,
+  body: `
+  if (index >= p.outer * p.inner) { return; }
+  let start = p.xOffset + (index / p.inner) * p.outerStride + (index % p.inner) * p.innerStride;
+  var most = x[start];
+  var at = 0u;
+  for (var m = 1u; m < p.middle; m++) {
+    let value = x[start + m * p.middleStride];
+    if (value > most) { most = value; at = m; }
+  }
+  out[p.outOffset + index] = most;
+  place[p.placeOffset + index] = i32(at);`,
+};
+
+const maxBackwardProgram: Program = {
+  name: "reduceMaxBackward",
+  bindings: [
+    { name: "place", type: "i32" },
+    { name: "dy", type: "f32" },
+    { name: "dx", type: "f32", write: true },
+  ],
+  params: [
+    ...(["count:u32", "middle:u32", "inner:u32", "dxOffset:u32"] as const),
+    ...(["placeOffset:u32", "placeOuter:u32", "placeInner:u32", "dyOffset:u32", "dyOuter:u32", "dyInner:u32"] as const),
+  ],
+  workgroup: WORKGROUP,
+  body: `
+  if (index >= p.count) { return; }
+  let inner = index % p.inner;
+  let middle = (index / p.inner) % p.middle;
+  let outer = index / (p.inner * p.middle);
+  let at = place[p.placeOffset + outer * p.placeOuter + inner * p.placeInner];
+  let own = dy[p.dyOffset + outer * p.dyOuter + inner * p.dyInner];
+  dx[p.dxOffset + index] = select(0.0, own, at == i32(middle));`,
+};
+
+function values(x: Tensor, out: Tensor): Record<string, number> {
+  const [outer, middle, inner] = x.shape as [number, number, number];
+  const [outerStride, middleStride, innerStride] = x.strides as [number, number, number];
+  const strides = { outerStride, middleStride, innerStride };
+  return { outer, middle, inner, xOffset: x.offset, ...strides, outOffset: out.offset, chunks: 1, chunk: middle };
+}
+
+const reduceSum: WebgpuKernel = (context, { inputs, outputs }) => {
+  const [x, y] = [inputs["x"]!, outputs["y"]!];
+  sumMiddle(context, x, values(x, y), y);
+};
+
+function sumMiddle(context: WebgpuKernelContext, x: Bound, own: Readonly<Record<string, number>>, y: Tensor): void {
+  if (y.size === 0) return;
+  const middle = own["middle"]!;
+  if (middle < WORKGROUP) {
+    context.dispatch(shortSumProgram, [x, y], own, Math.ceil(y.size / WORKGROUP));
+    return;
+  }
+  const chunks = Math.ceil(middle / CHUNK);
+  if (chunks === 1) {
+    context.dispatch(sumProgram, [x, y], own, y.size);
+    return;
+  }
+  const sums = context.scratch(4 * y.size * chunks);
+  const first = { ...own, chunks, chunk: CHUNK, outOffset: 0 };
+  context.dispatch(sumProgram, [x, sums], first, y.size * chunks);
+  const shape = { outer: y.size, middle: chunks, inner: 1, xOffset: 0, chunks: 1, chunk: chunks, outOffset: y.offset };
+  const strides = { outerStride: chunks, middleStride: 1, innerStride: 0 };
+  context.dispatch(sumProgram, [sums, y], { ...shape, ...strides }, y.size);
+}
+
+/** Sums the rows of a matrix away: total [columns]. */
+export function sumRows(context: WebgpuKernelContext, matrix: GpuMatrix, rows: number, total: Tensor): void {
+  const { bound, offset, rowStride } = matrix;
+  const sizes = { outer: 1, middle: rows, inner: total.size, xOffset: offset };
+  const strides = { outerStride: 0, middleStride: rowStride, innerStride: 1 };
+  sumMiddle(context, bound, { ...sizes, ...strides, outOffset: total.offset, chunks: 1, chunk: rows }, total);
+}
+
+const reduceMax: WebgpuKernel = (context, { inputs, outputs }) => {
+  const [x, y, at] = [inputs["x"]!, outputs["y"]!, outputs["at"]!];
+  if (y.size === 0) return;
+  const own = { ...values(x, y), placeOffset: at.offset };
+  context.dispatch(maxProgram, [x, y, at], own, Math.ceil(y.size / WORKGROUP));
+};
+
+const reduceMaxBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => {
+  const [at, dy, dx] = [inputs["at"]!, inputs["dy"]!, outputs["dx"]!];
+  if (dx.size === 0) return;
+  const sizes = { count: dx.size, middle: axes["middle"]!, inner: axes["inner"]!, dxOffset: dx.offset };
+  const ofPlace = { placeOffset: at.offset, placeOuter: at.strides[0]!, placeInner: at.strides[1]! };
+  const ofDy = { dyOffset: dy.offset, dyOuter: dy.strides[0]!, dyInner: dy.strides[1]! };
+  context.dispatch(maxBackwardProgram, [at, dy, dx], { ...sizes, ...ofPlace, ...ofDy }, Math.ceil(dx.size / WORKGROUP));
+};
+
+/** WebGPU kernels of this folder. */
+export const reduceWebgpu = { reduceSum, reduceMax, reduceMaxBackward } as const satisfies Record<string, WebgpuKernel>;

@@ -1,0 +1,15 @@
+import { DeviceError } from "../../tensor/errors.ts";
+
+/**
+ * The browser's WebGPU.
+ *
+ * @throws DeviceError if it has none
+ */
+export async function openGpu(): Promise<GPU> {
+  const own = (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu;
+  if (own) return own;
+  throw new DeviceError(
+    "webgpu: the page must have navigator.gpu; it has none; use a newer browser, and https or localhost",
+    {},
+  );
+}

@@ -1,0 +1,38 @@
+import { DeviceError } from "../../tensor/errors.ts";
+
+/** Toggles of Dawn that the fast kernels need; none of them gives up a check. */
+const TOGGLES = "allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model";
+
+type CreateGpu = (options: string[]) => GPU;
+
+let opened: Promise<GPU> | undefined;
+
+/**
+ * WebGPU of this process: `navigator.gpu` where the runtime has it, as Deno does, else that of the npm package `webgpu`, which has to
+ * be installed beside this one.
+ *
+ * @throws DeviceError if there is none
+ */
+export async function openGpu(): Promise<GPU> {
+  const own = (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu;
+  if (own) return own;
+  opened ??= createGpu();
+  return opened;
+}
+
+async function createGpu(): Promise<GPU> {
+  // a name that bundlers and the type checker do not follow: the package is optional
+  const packageName = "webgpu";
+  let module: { create: CreateGpu; globals: Record<string, unknown> };
+  try {
+    module = (await import(packageName)) as typeof module;
+  } catch (cause) {
+    opened = undefined;
+    throw new DeviceError(
+      'webgpu: Node has WebGPU through the package "webgpu"; it is not there or does not load; run npm install webgpu',
+      {},
+      { cause },
+    );
+  }
+  return module.create([`enable-dawn-features=${TOGGLES}`]);
+}

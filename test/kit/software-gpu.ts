@@ -1,0 +1,23 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { unpackBrowser } from "../../scripts/browser.mjs";
+
+/** RTLD_NOW, RTLD_GLOBAL and RTLD_NODELETE. */
+const KEEP_LOADED = 0x2 | 0x100 | 0x1000;
+
+/**
+ * Puts SwiftShader, Vulkan on the CPU, where Dawn finds it; call it before a WebGPU device is opened. A driver that is chosen by
+ * VK_DRIVER_FILES stays.
+ */
+export async function useSoftwareGpu(): Promise<void> {
+  const folder = await unpackBrowser();
+  if (!folder || process.env["VK_DRIVER_FILES"]) return;
+  const driver = join(folder, "vk_swiftshader_icd.json");
+  if (!existsSync(driver)) return;
+  process.env["VK_ICD_FILENAMES"] = driver;
+  process.env["VK_DRIVER_FILES"] = driver;
+  try {
+    // no addon, so this throws; but the library stays loaded, and Dawn finds it by its name
+    process.dlopen({ exports: {} }, join(folder, "libvulkan.so.1"), KEEP_LOADED);
+  } catch {}
+}
