@@ -193,6 +193,13 @@ class EncodingContext implements WebgpuKernelContext {
     return memory;
   }
 
+  upload(data: Float32Array<ArrayBuffer>): GpuMemory {
+    const memory = this.scratch(data.byteLength);
+    if (memory.lastBatch === this.#batch.number) this.#batch.submit();
+    this.#device.queue.writeBuffer(memory.buffer, 0, data);
+    return memory;
+  }
+
   failure(argument: string, expected: number): { memory: GpuMemory; code: number } {
     if (!this.failureMemory) {
       const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });

@@ -12,6 +12,8 @@ export interface WebgpuKernelContext {
   readonly limits: GPUSupportedLimits;
   /** Memory until the encoder returns; what is enqueued may use it. */
   scratch(byteLength: number): GpuMemory;
+  /** Numbers from the host, until the encoder returns. */
+  upload(data: Float32Array<ArrayBuffer>): GpuMemory;
   /**
    * Where a kernel notes the first id that is out of range: bind it as `failure`, an array<atomic<u32>> that is written, and call
    * `fail(p.code, id, position)` of {@link failureCode}. The next read is rejected then.

@@ -1,7 +1,9 @@
 import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
+import { dropoutWebgpu } from "../dropout/webgpu.ts";
 import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
 import { embeddingWebgpu } from "../embedding/webgpu.ts";
+import { layerNormWebgpu } from "../layer-norm/webgpu.ts";
 import { linearWebgpu } from "../linear/webgpu.ts";
 import { linearCrossEntropyWebgpu } from "../linear-cross-entropy/webgpu.ts";
 import { matmulWebgpu } from "../matmul/webgpu.ts";
@@ -9,8 +11,10 @@ import { movementWebgpu } from "../movement/webgpu.ts";
 import type { Composed } from "../op.ts";
 import type { OpName } from "../operations.ts";
 import { optimizerUpdateWebgpu } from "../optimizer-update/webgpu.ts";
+import { randomWebgpu } from "../random/webgpu.ts";
 import { reduceWebgpu } from "../reduce/webgpu.ts";
 import { rmsNormWebgpu } from "../rms-norm/webgpu.ts";
+import { rotaryWebgpu } from "../rotary/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
 
 /** Every op on the WebGPU backend. */
@@ -26,4 +30,8 @@ export const webgpuKernels = {
   ...optimizerUpdateWebgpu,
   ...crossEntropyWebgpu,
   ...linearCrossEntropyWebgpu,
+  ...dropoutWebgpu,
+  ...layerNormWebgpu,
+  ...randomWebgpu,
+  ...rotaryWebgpu,
 } as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;

@@ -17,7 +17,7 @@ const MOST_CHUNKS = 256;
 type Options = Readonly<Record<string, boolean>>;
 
 /** A binding of a norm's program: read by rows, read by channel, or written. */
-interface Operand {
+export interface Operand {
   readonly name: string;
   readonly kind: "rows" | "channels" | "out";
   /** Left out of the program where the option is false. */
