@@ -1,4 +1,5 @@
 import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
+import { castWebgpu } from "../cast/webgpu.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
 import { dropoutWebgpu } from "../dropout/webgpu.ts";
 import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
@@ -34,4 +35,5 @@ export const webgpuKernels = {
   ...layerNormWebgpu,
   ...randomWebgpu,
   ...rotaryWebgpu,
+  ...castWebgpu,
 } as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;
