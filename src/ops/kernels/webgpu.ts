@@ -1,5 +1,6 @@
 import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
 import { castWebgpu } from "../cast/webgpu.ts";
+import { causalConvWebgpu } from "../causal-conv/webgpu.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
 import { dropoutWebgpu } from "../dropout/webgpu.ts";
 import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
@@ -36,4 +37,5 @@ export const webgpuKernels = {
   ...randomWebgpu,
   ...rotaryWebgpu,
   ...castWebgpu,
+  ...causalConvWebgpu,
 } as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;

@@ -5,7 +5,7 @@ import {
   type WebgpuKernel,
   type WebgpuKernelContext,
 } from "../../backends/webgpu/index.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import type { GpuMatrix } from "../matmul/product.webgpu.ts";
 
 const WORKGROUP = 64;
@@ -105,31 +105,49 @@ function values(x: Tensor, out: Tensor): Record<string, number> {
 
 const reduceSum: WebgpuKernel = (context, { inputs, outputs }) => {
   const [x, y] = [inputs["x"]!, outputs["y"]!];
-  sumMiddle(context, x, values(x, y), y);
+  sumMiddle(context, x, values(x, y), { bound: y, offset: y.offset, size: y.size });
 };
 
-function sumMiddle(context: WebgpuKernelContext, x: Bound, own: Readonly<Record<string, number>>, y: Tensor): void {
-  if (y.size === 0) return;
+function sumMiddle(
+  context: WebgpuKernelContext,
+  x: Bound,
+  own: Readonly<Record<string, number>>,
+  { bound: y, offset, size }: GpuVector,
+): void {
+  if (size === 0) return;
   const middle = own["middle"]!;
   if (middle < WORKGROUP) {
-    context.dispatch(shortSumProgram, [x, y], own, Math.ceil(y.size / WORKGROUP));
+    context.dispatch(shortSumProgram, [x, y], own, Math.ceil(size / WORKGROUP));
     return;
   }
   const chunks = Math.ceil(middle / CHUNK);
   if (chunks === 1) {
-    context.dispatch(sumProgram, [x, y], own, y.size);
+    context.dispatch(sumProgram, [x, y], own, size);
     return;
   }
-  const sums = context.scratch(4 * y.size * chunks);
+  const sums = context.scratch(4 * size * chunks);
   const first = { ...own, chunks, chunk: CHUNK, outOffset: 0 };
-  context.dispatch(sumProgram, [x, sums], first, y.size * chunks);
-  const shape = { outer: y.size, middle: chunks, inner: 1, xOffset: 0, chunks: 1, chunk: chunks, outOffset: y.offset };
+  context.dispatch(sumProgram, [x, sums], first, size * chunks);
+  const shape = { outer: size, middle: chunks, inner: 1, xOffset: 0, chunks: 1, chunk: chunks, outOffset: offset };
   const strides = { outerStride: chunks, middleStride: 1, innerStride: 0 };
-  context.dispatch(sumProgram, [sums, y], { ...shape, ...strides }, y.size);
+  context.dispatch(sumProgram, [sums, y], { ...shape, ...strides }, size);
+}
+
+/** A dense vector in a buffer: a tensor's, or of scratch. */
+export interface GpuVector {
+  readonly bound: Bound;
+  readonly offset: number;
+  readonly size: number;
 }
 
 /** Sums the rows of a matrix away: total [columns]. */
-export function sumRows(context: WebgpuKernelContext, matrix: GpuMatrix, rows: number, total: Tensor): void {
+export function sumRows(
+  context: WebgpuKernelContext,
+  matrix: GpuMatrix,
+  rows: number,
+  given: Tensor | GpuVector,
+): void {
+  const total = given instanceof Tensor ? { bound: given, offset: given.offset, size: given.size } : given;
   const { bound, offset, rowStride } = matrix;
   const sizes = { outer: 1, middle: rows, inner: total.size, xOffset: offset };
   const strides = { outerStride: 0, middleStride: rowStride, innerStride: 1 };
