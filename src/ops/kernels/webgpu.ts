@@ -1,4 +1,5 @@
 import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
+import { attentionWebgpu } from "../attention/webgpu.ts";
 import { castWebgpu } from "../cast/webgpu.ts";
 import { causalConvWebgpu } from "../causal-conv/webgpu.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
@@ -38,4 +39,5 @@ export const webgpuKernels = {
   ...rotaryWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
+  ...attentionWebgpu,
 } as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;
