@@ -156,6 +156,10 @@ function lateError(error: GPUError, used: number): MambaError {
   return new DeviceError(`webgpu: the device refused a command; ${message}; please report this`, { message });
 }
 
+function memoryOf(bound: Bound): GpuMemory {
+  return bound instanceof Tensor ? (bound.storage.memory as GpuMemory) : bound;
+}
+
 /** What one op's encoder sees; scratch is given back when it returns. */
 class EncodingContext implements WebgpuKernelContext {
   readonly features: ReadonlySet<string>;
@@ -193,6 +197,13 @@ class EncodingContext implements WebgpuKernelContext {
     return memory;
   }
 
+  copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void {
+    if (count === 0) return;
+    const [source, target] = [memoryOf(from), memoryOf(to)];
+    this.#batch.copy(source.buffer, 4 * fromOffset, target.buffer, 4 * toOffset, 4 * count);
+    for (const memory of [source, target]) memory.lastBatch = this.#batch.number;
+  }
+
   upload(data: Float32Array<ArrayBuffer>): GpuMemory {
     const memory = this.scratch(data.byteLength);
     if (memory.lastBatch === this.#batch.number) this.#batch.submit();
@@ -209,7 +220,6 @@ class EncodingContext implements WebgpuKernelContext {
   }
 
   dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
-    const memories = bound.map((one) => (one instanceof Tensor ? (one.storage.memory as GpuMemory) : one));
-    this.#batch.dispatch(program, memories, params, groups);
+    this.#batch.dispatch(program, bound.map(memoryOf), params, groups);
   }
 }

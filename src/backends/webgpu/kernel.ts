@@ -12,6 +12,8 @@ export interface WebgpuKernelContext {
   readonly limits: GPUSupportedLimits;
   /** Memory until the encoder returns; what is enqueued may use it. */
   scratch(byteLength: number): GpuMemory;
+  /** Copies floats between buffers, places and count in elements, after everything enqueued so far. */
+  copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void;
   /** Numbers from the host, until the encoder returns. */
   upload(data: Float32Array<ArrayBuffer>): GpuMemory;
   /**

@@ -18,6 +18,7 @@ import { randomWebgpu } from "../random/webgpu.ts";
 import { reduceWebgpu } from "../reduce/webgpu.ts";
 import { rmsNormWebgpu } from "../rms-norm/webgpu.ts";
 import { rotaryWebgpu } from "../rotary/webgpu.ts";
+import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
 
 /** Every op on the WebGPU backend. */
@@ -40,4 +41,5 @@ export const webgpuKernels = {
   ...castWebgpu,
   ...causalConvWebgpu,
   ...attentionWebgpu,
+  ...selectiveScanWebgpu,
 } as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;

@@ -70,8 +70,18 @@ const fillProgram: Program = {
 
 /** Overwrites a dense float tensor with one number. */
 export function fill(context: WebgpuKernelContext, out: Tensor, value: number): void {
-  const params = { count: out.size, outOffset: out.offset, value };
-  context.dispatch(fillProgram, [out], params, Math.ceil(out.size / WORKGROUP));
+  fillPart(context, out, out.offset, out.size, value);
+}
+
+/** Overwrites some floats of a buffer with one number. */
+export function fillPart(
+  context: WebgpuKernelContext,
+  out: Bound,
+  outOffset: number,
+  count: number,
+  value: number,
+): void {
+  context.dispatch(fillProgram, [out], { count, outOffset, value }, Math.ceil(count / WORKGROUP));
 }
 
 /** A dense copy in scratch of a tensor of four-byte elements. */
