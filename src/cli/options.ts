@@ -65,7 +65,7 @@ export function withJson(command: Command): Command {
 
 /** Adds `--device` and `--threads`. */
 export function withDevice(command: Command): Command {
-  const names = ["auto", "wasm", "reference"];
+  const names = ["auto", "wasm", "webgpu", "reference"];
   return command
     .addOption(new Option("--device <name>", "where to compute").choices(names).default("auto"))
     .option("--threads <n>", "threads of the wasm device; 0: the calling thread alone", wholeNumber(0, 16));

@@ -47,7 +47,7 @@ describe("mamba", () => {
     [["generate", "--top-p", "0", "x"], /must be above 0/],
     [["generate", "--max-new-tokens", "1.5", "x"], /whole number from 0 up/],
     [["generate", "--logit-bias", "x", "x"], /must read ID=BIAS/],
-    [["generate", "--device", "gpu", "x"], /Allowed choices are auto, wasm, reference/],
+    [["generate", "--device", "gpu", "x"], /Allowed choices are auto, wasm, webgpu, reference/],
     [["generate", "--threads", "17", "x"], /whole number from 0 to 16/],
     [["generate", "--logprobs", "2", "x"], /--logprobs needs --json/],
     [["generate", ""], /the prompt must not be empty/],

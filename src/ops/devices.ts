@@ -32,8 +32,7 @@ export interface DeviceOptions {
 /**
  * Opens a device.
  *
- * @param name - `wasm`, `reference` (float64, slow: the oracle), `webgpu` (on the way: ops without a kernel there throw a
- *   DeviceError), or `auto` for the fastest there is
+ * @param name - `wasm`, `webgpu`, `reference` (float64, slow: the oracle), or `auto`, which is `wasm`
  * @param options - see {@link DeviceOptions}
  * @throws DeviceError if this machine does not offer it
  */

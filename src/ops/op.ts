@@ -98,12 +98,7 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
   if (op.view) return applyView(op, backend, inputs, params, sizes.named);
 
   const kernel = backend.kernels[op.name];
-  if (kernel === undefined) {
-    throw new DeviceError(
-      `${op.name}: the device must have a kernel for it; ${backend.name} has none yet; use wasm or the reference`,
-      { op: op.name, device: backend.name },
-    );
-  }
+  invariant(kernel !== undefined, `no kernel for ${op.name} on ${backend.name}`);
   if (isComposed(kernel)) return applyComposed(op, backend, kernel, { inputs, params, axes: sizes.named });
 
   const given = op.shapes?.(inputs, params);

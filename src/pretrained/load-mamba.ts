@@ -118,7 +118,7 @@ async function loadTensors(
 }
 
 function shouldPack(name: string, config: MambaConfig, { pack = true, device }: LoadMambaOptions): boolean {
-  if (!pack || device.name === "reference") return false;
+  if (!pack || device.name !== "wasm") return false;
   return isPackable(name, config);
 }
 

@@ -2,7 +2,6 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { valueAndGrad } from "../../src/autograd/index.ts";
 import { openDevice } from "../../src/ops/devices.ts";
 import { add, mul } from "../../src/ops/elementwise/index.ts";
-import { webgpuKernels } from "../../src/ops/kernels/webgpu.ts";
 import { apply, type Op } from "../../src/ops/op.ts";
 import { sum } from "../../src/ops/reduce/index.ts";
 import type { Argument } from "../../src/ops/signature.ts";
@@ -65,15 +64,9 @@ export function sharedDevice(name: DeviceName): Promise<Device> {
  * Backends that are held to the reference, besides itself: all fast ones, or those that the environment
  * variable MAMBA_TEST_BACKENDS names, separated by commas (empty for the reference alone).
  */
-export const fastBackends: readonly DeviceName[] = (process.env["MAMBA_TEST_BACKENDS"] ?? "wasm")
+export const fastBackends: readonly DeviceName[] = (process.env["MAMBA_TEST_BACKENDS"] ?? "wasm,webgpu")
   .split(",")
   .filter(Boolean) as DeviceName[];
-
-/** Fast backends that have a kernel for an op; WebGPU, whose table is still growing, joins where it has one. */
-function backendsOf({ name }: Op): readonly DeviceName[] {
-  const grows = process.env["MAMBA_TEST_BACKENDS"] === undefined && Object.hasOwn(webgpuKernels, name);
-  return grows ? [...fastBackends, "webgpu"] : fastBackends;
-}
 
 /** Standard normal values. */
 export const normal: Fill = (random, shape) => random.normals(sizeOf(shape));
@@ -108,7 +101,7 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
           await checkDifferences(op, await sharedDevice("reference"), given, drawn, execute, oracle);
         });
       }
-      for (const name of backendsOf(op)) {
+      for (const name of fastBackends) {
         it(`is the same on ${name} as in float64: ${title}`, async () => {
           const actual = await evaluate(await sharedDevice(name), given, drawn, execute, differentiable);
           expectClose(actual.outputs, oracle.outputs, given.tolerance ?? 1e-5, "output");

@@ -4,7 +4,6 @@ import { openDevice } from "../../ops/devices.ts";
 import { add, mul } from "../../ops/elementwise/index.ts";
 import { embedding } from "../../ops/embedding/index.ts";
 import { sum } from "../../ops/reduce/index.ts";
-import { selectiveScan } from "../../ops/selective-scan/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { scope } from "../../tensor/scope.ts";
 import { tensor, writeTensor } from "../../tensor/tensor.ts";
@@ -69,12 +68,6 @@ describe("the WebGPU backend", () => {
 
   it("refuses a tensor that no buffer holds, and says what is in use", () => {
     expect(() => tensor(new Float32Array(1), [device.limits.maxBufferBytes], { device })).toThrow(/must have/);
-  });
-
-  it("says which op it has no kernel for yet", () => {
-    const x = tensor([1], [1, 1, 1], { device });
-    const A = tensor([-1], [1, 1], { device });
-    expect(() => selectiveScan(x, x, A, x, x)).toThrow(/webgpu has none yet/);
   });
 
   it("works with the limits and features that every device has", async () => {

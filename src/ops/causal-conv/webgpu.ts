@@ -370,7 +370,7 @@ const updateProgram = (window: number, silu: boolean, hasBias: boolean): Program
   for (var k = 0u; k < ${window - 1}u; k++) {
     let place = p.stateOffset + b * p.stateBatch + k * p.stateRow + c;
     sum += weight[row + k] * state[place];
-    if (k < ${window - 2}u) { state[place] = state[place + p.stateRow]; } else { state[place] = fresh; }
+    if (k + 2u < ${window}u) { state[place] = state[place + p.stateRow]; } else { state[place] = fresh; }
   }
   y[index] = ${silu ? "sum * sigmoidOf(sum)" : "sum"};`,
 });

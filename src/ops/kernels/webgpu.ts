@@ -9,6 +9,7 @@ import { embeddingWebgpu } from "../embedding/webgpu.ts";
 import { layerNormWebgpu } from "../layer-norm/webgpu.ts";
 import { linearWebgpu } from "../linear/webgpu.ts";
 import { linearCrossEntropyWebgpu } from "../linear-cross-entropy/webgpu.ts";
+import { mambaBlockStepWebgpu } from "../mamba-block-step/webgpu.ts";
 import { matmulWebgpu } from "../matmul/webgpu.ts";
 import { movementWebgpu } from "../movement/webgpu.ts";
 import type { Composed } from "../op.ts";
@@ -20,6 +21,7 @@ import { rmsNormWebgpu } from "../rms-norm/webgpu.ts";
 import { rotaryWebgpu } from "../rotary/webgpu.ts";
 import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
+import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
 
 /** Every op on the WebGPU backend. */
 export const webgpuKernels = {
@@ -42,4 +44,6 @@ export const webgpuKernels = {
   ...causalConvWebgpu,
   ...attentionWebgpu,
   ...selectiveScanWebgpu,
-} as const satisfies Partial<Record<OpName, WebgpuKernel | Composed>>;
+  ...stateUpdateWebgpu,
+  ...mambaBlockStepWebgpu,
+} as const satisfies Record<OpName, WebgpuKernel | Composed>;
