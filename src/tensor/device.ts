@@ -65,6 +65,8 @@ export interface Backend extends Device {
   free(memory: unknown): void;
   /** Copies bytes in; ordered before everything enqueued later and after everything enqueued earlier. */
   write(memory: unknown, byteOffset: number, bytes: Uint8Array): void;
+  /** Zeroes bytes, multiples of 4, in the order of what is enqueued. */
+  clear(memory: unknown, byteOffset: number, byteLength: number): void;
   /** Copies bytes out after everything enqueued so far; rejects with the first late error. */
   read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array>;
   /** Enqueues one kernel. */

@@ -252,7 +252,8 @@ function nestedShape(data: TypedArray | Nested): number[] {
 export function zeros(shape: Shape, options: TensorOptions): Tensor {
   const made = allocateTensor(backendOf(options.device), options.dtype ?? "float32", shape);
   const { storage } = made;
-  storage.backend.write(storage.memory, 0, new Uint8Array(storage.byteLength));
+  // no bytes from the host: those would have to be staged while commands are under way
+  storage.backend.clear(storage.memory, 0, Math.ceil(storage.byteLength / 4) * 4);
   return made;
 }
 

@@ -72,6 +72,11 @@ export class ReferenceBackend implements Backend {
     new Uint8Array(memory as ArrayBuffer, byteOffset, bytes.length).set(bytes);
   }
 
+  clear(memory: unknown, byteOffset: number, byteLength: number): void {
+    const all = memory as ArrayBuffer;
+    new Uint8Array(all, byteOffset, Math.min(byteLength, all.byteLength - byteOffset)).fill(0);
+  }
+
   async read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#assertOpen();
     return new Uint8Array(memory as ArrayBuffer, byteOffset, byteLength).slice();

@@ -87,6 +87,12 @@ export class WasmBackend implements Backend {
     this.#heap.free(staging, this.#number);
   }
 
+  clear(memory: unknown, byteOffset: number, byteLength: number): void {
+    this.#assertOpen();
+    const range: Range = [(memory as Block).address + byteOffset, byteLength];
+    if (byteLength > 0) this.#list.add("clearBytes", "zeros", [...range], { reads: [], writes: [range] });
+  }
+
   async read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#assertOpen();
     this.flush();

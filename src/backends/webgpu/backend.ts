@@ -81,6 +81,11 @@ export class WebgpuBackend implements Backend {
     this.#device.queue.writeBuffer(buffer, byteOffset + whole, rest);
   }
 
+  clear(memory: unknown, byteOffset: number, byteLength: number): void {
+    this.#assertOpen();
+    if (byteLength > 0) this.#batch.clear(memory as GpuMemory, byteOffset, byteLength);
+  }
+
   async read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#assertOpen();
     const from = byteOffset & ~3;

@@ -78,6 +78,15 @@ export class Batch {
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
   }
 
+  /** Zeroes bytes of a buffer, after everything enqueued so far. */
+  clear(memory: GpuMemory, byteOffset: number, byteLength: number): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+    this.#encoder ??= this.#device.createCommandEncoder();
+    this.#encoder.clearBuffer(memory.buffer, byteOffset, byteLength);
+    memory.lastBatch = this.number;
+  }
+
   /** Hands over what there is. */
   submit(): void {
     if (!this.#encoder) return;
