@@ -27,6 +27,8 @@ export interface DeviceOptions {
   adapter?: GPUAdapter;
   /** Of the WebGPU device, where there is a choice; default `high-performance`. */
   powerPreference?: GPUPowerPreference;
+  /** Of the WebGPU device: no optional feature and no limit above the default, as if the adapter had no more; default false. */
+  plainGpu?: boolean;
 }
 
 /**

@@ -52,6 +52,35 @@ const shortSumProgram: Program = {
   out[p.outOffset + index] = sum;`,
 };
 
+/** Threads of a workgroup that adds up columns, and rows that each of them takes. */
+const COLUMN_THREADS = 256;
+const ROWS_EACH = 32;
+
+/** Columns side by side in neighbouring threads; `chunk` rows a workgroup. */
+const columnSumProgram = (tile: number): Program => ({
+  name: `reduceSum columns ${tile}`,
+  bindings: sumProgram.bindings,
+  params: [...params, "tiles:u32"],
+  workgroup: COLUMN_THREADS,
+  declarations: `var<workgroup> parts: array<f32, ${COLUMN_THREADS}>;`,
+  body: `
+  let column = (group % p.tiles) * ${tile}u + lane % ${tile}u;
+  let chunk = (group / p.tiles) % p.chunks;
+  let outer = group / (p.tiles * p.chunks);
+  let start = p.xOffset + outer * p.outerStride + column * p.innerStride;
+  var sum = 0.0;
+  if (column < p.inner && outer < p.outer) {
+    let end = min(p.middle, (chunk + 1u) * p.chunk);
+    for (var m = chunk * p.chunk + lane / ${tile}u; m < end; m += ${COLUMN_THREADS / tile}u) { sum += x[start + m * p.middleStride]; }
+  }
+  parts[lane] = sum;
+  workgroupBarrier();
+  if (lane < ${tile}u && column < p.inner && outer < p.outer) {
+    for (var k = lane + ${tile}u; k < ${COLUMN_THREADS}u; k += ${tile}u) { sum += parts[k]; }
+    out[p.outOffset + (outer * p.chunks + chunk) * p.inner + column] = sum;
+  }`,
+});
+
 const maxProgram: Program = {
   name: "reduceMax",
   bindings: [
@@ -116,6 +145,10 @@ function sumMiddle(
 ): void {
   if (size === 0) return;
   const middle = own["middle"]!;
+  if (own["inner"]! > 1 && middle > 1) {
+    sumColumns(context, x, own, { bound: y, offset, size });
+    return;
+  }
   if (middle < WORKGROUP) {
     context.dispatch(shortSumProgram, [x, y], own, Math.ceil(size / WORKGROUP));
     return;
@@ -131,6 +164,22 @@ function sumMiddle(
   const shape = { outer: size, middle: chunks, inner: 1, xOffset: 0, chunks: 1, chunk: chunks, outOffset: offset };
   const strides = { outerStride: chunks, middleStride: 1, innerStride: 0 };
   context.dispatch(sumProgram, [sums, y], { ...shape, ...strides }, size);
+}
+
+/** Sums the middle axis where the inner one is longer than 1, in as many rounds as its length asks for. */
+function sumColumns(context: WebgpuKernelContext, x: Bound, own: Readonly<Record<string, number>>, y: GpuVector): void {
+  const { outer, middle, inner } = own as Record<"outer" | "middle" | "inner", number>;
+  const tile = Math.min(64, 2 ** Math.ceil(Math.log2(inner)));
+  const tiles = Math.ceil(inner / tile);
+  const chunk = (COLUMN_THREADS / tile) * ROWS_EACH;
+  const chunks = middle <= 2 * chunk ? 1 : Math.ceil(middle / chunk);
+  const isLast = chunks === 1;
+  const out = isLast ? y.bound : context.scratch(4 * outer * chunks * inner);
+  const values = { ...own, tiles, chunks, chunk: isLast ? middle : chunk, outOffset: isLast ? y.offset : 0 };
+  context.dispatch(columnSumProgram(tile), [x, out], values, outer * chunks * tiles);
+  if (isLast) return;
+  const sizes = { outer, middle: chunks, inner, xOffset: 0 };
+  sumColumns(context, out, { ...sizes, outerStride: chunks * inner, middleStride: inner, innerStride: 1 }, y);
 }
 
 /** A dense vector in a buffer: a tensor's, or of scratch. */

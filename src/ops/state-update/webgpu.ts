@@ -1,20 +1,19 @@
 import { type Program, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
-import { pack } from "../selective-scan/packed.webgpu.ts";
+import { type Operands, placeOperands } from "../selective-scan/operands.webgpu.ts";
+import { element } from "../selective-scan/pieces.webgpu.ts";
 
 const WORKGROUP = 64;
 
-function program(states: number, softplus: boolean, has: ReadonlySet<string>): Program {
+function program(states: number, softplus: boolean, operands: Operands): Program {
+  const of = (name: string, row: string, column: string): string => element(operands, name, row, column);
+  const has = (name: string): boolean => operands.bufferOf[name] !== undefined;
   return {
-    name: `stateUpdate ${states}${softplus ? " softplus" : ""} ${[...has].sort().join(" ")}`,
-    bindings: [
-      { name: "small", type: "f32" },
-      { name: "rows", type: "f32" },
-      { name: "h", type: "f32", write: true },
-      { name: "y", type: "f32", write: true },
-    ],
+    name: `stateUpdate ${states}${softplus ? " softplus" : ""} ${operands.key}`,
+    bindings: [...operands.bindings, { name: "h", type: "f32", write: true }, { name: "y", type: "f32", write: true }],
     params: [
       ...(["count:u32", "channels:u32", "groups:u32", "hOffset:u32", "hBatch:u32", "hChannel:u32"] as const),
-      ...["A", "D", "deltaBias", "u", "delta", "z", "B", "C"].map((name) => `${name}Offset:u32` as const),
+      ...operands.params,
+      "yOffset:u32",
     ],
     workgroup: WORKGROUP,
     declarations: wgslMath("exp", "softplus", "sigmoid"),
@@ -22,36 +21,33 @@ function program(states: number, softplus: boolean, has: ReadonlySet<string>): P
   if (index >= p.count) { return; }
   let c = index % p.channels;
   let b = index / p.channels;
-  let raw = rows[p.deltaOffset + index]${has.has("deltaBias") ? " + small[p.deltaBiasOffset + c]" : ""};
+  let raw = ${of("delta", "b", "c")}${has("deltaBias") ? ` + ${of("deltaBias", "0u", "c")}` : ""};
   let delta = ${softplus ? "select(softplusOf(raw), raw, raw > 20.0)" : "raw"};
-  let u = rows[p.uOffset + index];
-  let own = (b * p.groups + c * p.groups / p.channels) * ${states}u;
+  let u = ${of("u", "b", "c")};
+  let own = b * p.groups + c * p.groups / p.channels;
   let at = p.hOffset + b * p.hBatch + c * p.hChannel;
-  var sum = ${has.has("D") ? "small[p.DOffset + c] * u" : "0.0"};
+  var sum = ${has("D") ? `${of("D", "0u", "c")} * u` : "0.0"};
   for (var n = 0u; n < ${states}u; n++) {
-    let next = expOf(delta * small[p.AOffset + c * ${states}u + n]) * h[at + n] + delta * u * rows[p.BOffset + own + n];
+    let next = expOf(delta * ${of("A", "c", "n")}) * h[at + n] + delta * u * ${of("B", "own", "n")};
     h[at + n] = next;
-    sum = fma(rows[p.COffset + own + n], next, sum);
+    sum = fma(${of("C", "own", "n")}, next, sum);
   }
-  ${has.has("z") ? "let z = rows[p.zOffset + index]; sum = sum * z * sigmoidOf(z);" : ""}
-  y[index] = sum;`,
+  ${has("z") ? `let z = ${of("z", "b", "c")}; sum = sum * z * sigmoidOf(z);` : ""}
+  y[p.yOffset + index] = sum;`,
   };
 }
 
 const stateUpdate: WebgpuKernel = (context, { inputs, outputs, axes, params }) => {
   const [h, y] = [inputs["h"]!, outputs["y"]!];
   if (y.size === 0) return;
-  const has = new Set(["D", "deltaBias", "z"].filter((name) => inputs[name] !== undefined));
-  const small = pack(context, ["A", "D", "deltaBias"], inputs);
-  const rows = pack(context, ["u", "delta", "z", "B", "C"], inputs);
+  const operands = placeOperands(context, inputs, ["u", "delta", "z", "A", "D", "deltaBias", "B", "C"], 2);
   const values = {
-    ...{ count: y.size, channels: axes["channels"]!, groups: axes["groups"]! },
+    ...{ count: y.size, channels: axes["channels"]!, groups: axes["groups"]!, yOffset: y.offset },
     ...{ hOffset: h.offset, hBatch: h.strides[0]!, hChannel: h.strides[1]! },
-    ...small.offsets,
-    ...rows.offsets,
+    ...operands.values,
   };
-  const own = program(axes["state"]!, Boolean(params["deltaSoftplus"]), has);
-  context.dispatch(own, [small.bound, rows.bound, h, y], values, Math.ceil(y.size / WORKGROUP));
+  const own = program(axes["state"]!, Boolean(params["deltaSoftplus"]), operands);
+  context.dispatch(own, [...operands.bound, h, y], values, Math.ceil(y.size / WORKGROUP));
 };
 
 /** WebGPU kernels of this folder. */
