@@ -55,12 +55,17 @@ export interface Recorder {
   record(operation: unknown, call: KernelCall): void;
 }
 
+/** What products of matrices may round their sides to; sums are in float32 at any. */
+export type MatmulPrecision = "float32" | "float16";
+
 /** The side of a device that storage and ops see: memory and kernels, and no mathematics. */
 export interface Backend extends Device {
   /** Kernels by op name; filled once, when the device is opened. */
   readonly kernels: Readonly<Record<string, unknown>>;
   /** Installed for the time of `valueAndGrad`; undefined in inference. */
   recorder: Recorder | undefined;
+  /** Of what is enqueued from now on; devices without fast float16 products compute in float32 at any. */
+  matmulPrecision: MatmulPrecision;
   allocate(byteLength: number): unknown;
   free(memory: unknown): void;
   /** Copies bytes in; ordered before everything enqueued later and after everything enqueued earlier. */

@@ -1,4 +1,12 @@
-import type { Backend, DeviceLimits, KernelCall, MemoryUse, Params, Recorder } from "../../tensor/device.ts";
+import type {
+  Backend,
+  DeviceLimits,
+  KernelCall,
+  MatmulPrecision,
+  MemoryUse,
+  Params,
+  Recorder,
+} from "../../tensor/device.ts";
 import { arrayOf, type DType, type TypedArray } from "../../tensor/dtype.ts";
 import { DeviceError, invariant } from "../../tensor/errors.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
@@ -40,6 +48,7 @@ export class ReferenceBackend implements Backend {
   readonly lost: Promise<DeviceError> = new Promise(() => {});
   readonly kernels: Readonly<Record<string, unknown>>;
   recorder: Recorder | undefined = undefined;
+  matmulPrecision: MatmulPrecision = "float32";
   #used = 0;
   #peak = 0;
   #buffers = 0;

@@ -1,4 +1,4 @@
-import type { Backend, DeviceLimits, KernelCall, MemoryUse, Recorder } from "../../tensor/device.ts";
+import type { Backend, DeviceLimits, KernelCall, MatmulPrecision, MemoryUse, Recorder } from "../../tensor/device.ts";
 import { bytesPerElement } from "../../tensor/dtype.ts";
 import { DeviceError } from "../../tensor/errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -28,6 +28,7 @@ export class WasmBackend implements Backend {
   readonly kernels: Readonly<Record<string, unknown>>;
   readonly lost: Promise<DeviceError>;
   recorder: Recorder | undefined = undefined;
+  matmulPrecision: MatmulPrecision = "float32";
   readonly #executor: Executor;
   readonly #heap: Heap;
   readonly #list = new CommandList(kernelSlots);

@@ -1,4 +1,4 @@
-import type { Backend, DeviceLimits, KernelCall, MemoryUse, Recorder } from "../../tensor/device.ts";
+import type { Backend, DeviceLimits, KernelCall, MatmulPrecision, MemoryUse, Recorder } from "../../tensor/device.ts";
 import { DeviceError, type MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { Batch } from "./batch.ts";
@@ -32,14 +32,15 @@ export class WebgpuBackend implements Backend {
   #gone: DeviceError | undefined;
   #disposed = false;
 
-  constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>) {
+  /** @param info - of the adapter that the device is from */
+  constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>, info: GPUAdapterInfo) {
     this.#device = device;
     this.kernels = kernels;
     this.features = new Set(device.features);
     this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
     this.#pool = new BufferPool(device);
     this.#batch = new Batch(device, new Pipelines(device));
-    this.#context = new EncodingContext(device, this.#pool, this.#batch);
+    this.#context = new EncodingContext(device, this.#pool, this.#batch, info);
     device.onuncapturederror = ({ error }) => {
       this.#failure ??= lateError(error, this.#pool.facts.used);
     };
@@ -50,6 +51,14 @@ export class WebgpuBackend implements Backend {
       );
       return this.#gone;
     });
+  }
+
+  get matmulPrecision(): MatmulPrecision {
+    return this.#context.precision;
+  }
+
+  set matmulPrecision(precision: MatmulPrecision) {
+    this.#context.precision = precision;
   }
 
   memory(): MemoryUse {
@@ -165,10 +174,36 @@ function memoryOf(bound: Bound): GpuMemory {
   return bound instanceof Tensor ? (bound.storage.memory as GpuMemory) : bound;
 }
 
+function subgroupSizeOf(features: ReadonlySet<string>, info: GPUAdapterInfo): number {
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? (subgroupMaxSize ?? 0) : 0;
+}
+
+/** A size of matrices that an adapter multiplies; the feature is not in the standard yet. */
+interface SubgroupMatrixConfig {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+function hasHalfMatrices(features: ReadonlySet<string>, info: GPUAdapterInfo): boolean {
+  if (!features.has("chromium-experimental-subgroup-matrix") || !features.has("shader-f16")) return false;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] };
+  return subgroupMatrixConfigs.some(
+    ({ M, N, K, componentType, resultComponentType }) =>
+      M === 16 && N === 16 && K === 16 && componentType === "f16" && resultComponentType === "f32",
+  );
+}
+
 /** What one op's encoder sees; scratch is given back when it returns. */
 class EncodingContext implements WebgpuKernelContext {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
+  readonly subgroupSize: number;
+  readonly hasMatrixCores: boolean;
+  precision: MatmulPrecision = "float32";
   readonly #pool: BufferPool;
   readonly #batch: Batch;
   readonly #scratch: GpuMemory[] = [];
@@ -178,9 +213,11 @@ class EncodingContext implements WebgpuKernelContext {
   readonly #device: GPUDevice;
   #op = "";
 
-  constructor(device: GPUDevice, pool: BufferPool, batch: Batch) {
+  constructor(device: GPUDevice, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
     this.#device = device;
     this.features = new Set(device.features);
+    this.subgroupSize = subgroupSizeOf(this.features, info);
+    this.hasMatrixCores = this.subgroupSize === 32 && hasHalfMatrices(this.features, info);
     this.limits = device.limits;
     this.#pool = pool;
     this.#batch = batch;

@@ -1,4 +1,4 @@
-import type { KernelCall } from "../../tensor/device.ts";
+import type { KernelCall, MatmulPrecision } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { GpuMemory } from "./buffer-pool.ts";
 import type { Program } from "./program.ts";
@@ -10,6 +10,12 @@ export type Bound = Tensor | GpuMemory;
 export interface WebgpuKernelContext {
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;
+  /** Threads of a subgroup where the device has subgroups and they are all of one size, else 0. */
+  readonly subgroupSize: number;
+  /** Whether fragments of 16 x 16 x 16 are multiplied in float16 and added up in float32. */
+  readonly hasMatrixCores: boolean;
+  /** What products of matrices may round their sides to. */
+  readonly precision: MatmulPrecision;
   /** Memory until the encoder returns; what is enqueued may use it. */
   scratch(byteLength: number): GpuMemory;
   /** Copies floats between buffers, places and count in elements, after everything enqueued so far. */

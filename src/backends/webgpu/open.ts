@@ -42,7 +42,7 @@ export async function openWebgpu(
       requiredFeatures: requiredFeatures as GPUFeatureName[],
       requiredLimits,
     });
-    return new WebgpuBackend(device, kernels);
+    return new WebgpuBackend(device, kernels, adapter.info);
   } catch (cause) {
     const problem = cause instanceof Error ? cause.message : String(cause);
     throw new DeviceError(`webgpu: the adapter must give a device; ${problem}; try another adapter`, {}, { cause });

@@ -1,5 +1,5 @@
 /** Element types of bindings. */
-export type GpuType = "f32" | "i32" | "u32" | "vec4<f32>" | "atomic<u32>";
+export type GpuType = "f32" | "i32" | "u32" | "vec4<f32>" | "f16" | "vec4<f16>" | "atomic<u32>";
 
 /** One storage buffer of a program. */
 export interface GpuBinding {
@@ -15,6 +15,8 @@ export interface Program {
   readonly bindings: readonly GpuBinding[];
   /** Numbers by name: u32, i32 or f32. */
   readonly params: readonly `${string}:${"u32" | "i32" | "f32"}`[];
+  /** Extensions of WGSL; the device must have their features. */
+  readonly requires?: readonly string[];
   /** Threads of a workgroup; default 64. */
   readonly workgroup?: number;
   /** Functions and workgroup memory of its own. */
@@ -26,12 +28,18 @@ export interface Program {
 }
 
 /** The shader that a program stands for. */
-export function programCode({ bindings, params, workgroup = 64, declarations = "", body }: Program): string {
+export function programCode(program: Program): string {
+  const { bindings, params, requires = [], workgroup = 64, declarations = "", body } = program;
   const storage = bindings.map(({ name, type, write }, i) => {
     return `@group(0) @binding(${i}) var<storage, ${write ? "read_write" : "read"}> ${name}: array<${type}>;`;
   });
   const fields = params.map((param) => `  ${param.replace(":", ": ")},`);
   return [
+    ...requires.map((extension) => `enable ${extension};`),
+    // offsets of fragments differ between subgroups, never within one
+    ...(requires.includes("chromium_experimental_subgroup_matrix")
+      ? ["diagnostic(off, chromium.subgroup_matrix_uniformity);"]
+      : []),
     ...storage,
     "struct Params {",
     ...(fields.length ? fields : ["  unused: u32,"]),

@@ -93,6 +93,16 @@ const from = (matrix: GpuMatrix, row: number): GpuMatrix => ({
   offset: matrix.offset + row * matrix.rowStride,
 });
 
+/** Blocks that a GPU is busy with, whatever the chunks that suit caches: at most 128 MiB of logits, one binding of any device. */
+const BLOCK_TOKENS = 4096;
+const BLOCK_ELEMENTS = 2 ** 25;
+
+function blockOf(tokens: number, vocabSize: number): { tokenChunk: number; rowChunk: number } {
+  const tokenChunk = Math.min(tokens, BLOCK_TOKENS);
+  const mostRows = Math.floor(BLOCK_ELEMENTS / tokenChunk / 128) * 128;
+  return { tokenChunk, rowChunk: Math.min(vocabSize, mostRows) };
+}
+
 /** Works out the logits block by block: all rows of the first tokens, then of the next. */
 function forEachBlock(
   context: WebgpuKernelContext,
@@ -101,12 +111,12 @@ function forEachBlock(
   f: (block: Block) => void,
 ): void {
   const [tokens, inner] = [axes["tokens"]!, axes["dModel"]!];
-  const { vocabSize, tokenChunk, rowChunk } = params as Record<string, number>;
-  const most = Math.min(tokenChunk!, tokens) * Math.min(rowChunk!, vocabSize!);
-  const logits = context.scratch(4 * most);
-  for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk!) {
-    for (let firstRow = 0; firstRow < vocabSize!; firstRow += rowChunk!) {
-      const [rows, columns] = [Math.min(tokenChunk!, tokens - firstToken), Math.min(rowChunk!, vocabSize! - firstRow)];
+  const vocabSize = params["vocabSize"] as number;
+  const { tokenChunk, rowChunk } = blockOf(tokens, vocabSize);
+  const logits = context.scratch(4 * tokenChunk * rowChunk);
+  for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk) {
+    for (let firstRow = 0; firstRow < vocabSize; firstRow += rowChunk) {
+      const [rows, columns] = [Math.min(tokenChunk, tokens - firstToken), Math.min(rowChunk, vocabSize - firstRow)];
       encodeProduct(context, {
         ...{ batch: 1, rows, inner, columns },
         a: from(x, firstToken),
@@ -146,18 +156,6 @@ const linearCrossEntropy: WebgpuKernel = (context, call) => {
   context.dispatch(finish, bound, values, Math.ceil(tokens / WORKGROUP));
 };
 
-/** y += x, for sums over blocks. */
-const addProgram: Program = {
-  name: "add into",
-  bindings: [
-    { name: "x", type: "f32" },
-    { name: "out", type: "f32", write: true },
-  ],
-  params: ["count:u32", "outOffset:u32"],
-  workgroup: WORKGROUP,
-  body: "if (index < p.count) { out[p.outOffset + index] += x[index]; }",
-};
-
 const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
   const { inputs, outputs, axes, params } = call;
   const { dx, dweight } = outputs;
@@ -169,24 +167,17 @@ const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
   const program = logitGradientProgram(dlosses !== undefined, dlogSumExp !== undefined);
   const given = [dlosses, dlogSumExp].filter((one) => one !== undefined);
   const operands = operandsOf(context, call);
-  const { vocabSize, tokenChunk, rowChunk } = params as Record<string, number>;
-  const [mostTokens, mostRows] = [Math.min(tokenChunk!, axes["tokens"]!), Math.min(rowChunk!, vocabSize!)];
-  const dlogits = context.scratch(4 * mostTokens * mostRows);
-  const part = context.scratch(4 * Math.max(mostTokens, mostRows) * inner);
+  const vocabSize = params["vocabSize"] as number;
+  const { tokenChunk, rowChunk } = blockOf(axes["tokens"]!, vocabSize);
+  const dlogits = context.scratch(4 * tokenChunk * rowChunk);
   /** out[first ...] += a b */
-  const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, out: Bound, outOffset: number): void => {
-    const y = { bound: part, offset: 0, rowStride: inner, columnStride: 1, batchStride: 0 };
-    encodeProduct(context, { batch: 1, rows, inner: depth, columns: inner, a, b, y });
-    context.dispatch(
-      addProgram,
-      [part, out],
-      { count: rows * inner, outOffset },
-      Math.ceil((rows * inner) / WORKGROUP),
-    );
+  const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, bound: Bound, offset: number): void => {
+    const y = { bound, offset, rowStride: inner, columnStride: 1, batchStride: 0 };
+    encodeProduct(context, { batch: 1, rows, inner: depth, columns: inner, a, b, y, adds: true });
   };
   forEachBlock(context, call, operands, ({ logits, firstToken, tokens, firstRow, rows }) => {
     const values = {
-      ...{ count: tokens * rows, classes: rows, vocab: vocabSize!, firstToken, firstRow, outOffset: 0 },
+      ...{ count: tokens * rows, classes: rows, vocab: vocabSize, firstToken, firstRow, outOffset: 0 },
       ...{ logitsOffset: 0, logitsRow: rows, targetsOffset: targets.offset, logSumExpOffset: logSumExp.offset },
       ...{ ignoreIndex: params["ignoreIndex"] as number },
       ...{ dlossesOffset: dlosses?.offset ?? 0, dlogSumExpOffset: dlogSumExp?.offset ?? 0 },

@@ -203,7 +203,7 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
   }
   entries[blocks - 1u] = h;
   var g = vec4<f32>(0.0);
-  ${Array.from({ length: 4 }, (_, k) => `if (4u * quad + ${k}u < ${states}u) { g[${k}] = adjoints[state * ${states}u + 4u * quad + ${k}u]; }`).join("\n")}
+  ${Array.from({ length: 4 }, (_, k) => `if (4u * quad + ${k}u < ${states}u) { g[${k}] = adjoints[((b * p.pieces + piece) * ${states}u + 4u * quad + ${k}u) * p.channels + c]; }`).join("\n")}
   var ofA = vec4<f32>(0.0);
   var ofD = 0.0;
   var ofBias = 0.0;

@@ -5,7 +5,7 @@ import { element, type Pieces, pieceParams, type ScanVariant, type SegmentMarks,
 /** Pieces that a thread reads at a time, so that their loads overlap. */
 const AHEAD = 8;
 
-/** What the first phase leaves: of each piece the state that it makes of zero, then its sum of step sizes. */
+/** What the first phase leaves: of each piece the state that it makes of zero, [batch pieces state channels], then its sum of step sizes. */
 export interface Locals {
   readonly bound: Bound;
   readonly sumsAt: number;
@@ -57,8 +57,8 @@ fn isCut(b: u32, piece: u32) -> bool {
 }`,
     body: `
   if (index >= p.batch * p.channels * ${states}u) { return; }
-  let n = index % ${states}u;
-  let c = (index / ${states}u) % p.channels;
+  let c = index % p.channels;
+  let n = (index / p.channels) % ${states}u;
   let b = index / (${states}u * p.channels);
   let A = ${element(operands, "A", "c", "n")};
   var h = ${has(start) ? element(operands, start, "b * p.channels + c", "n") : "0.0"};
@@ -68,19 +68,19 @@ fn isCut(b: u32, piece: u32) -> bool {
   for (var first = 0u; first < p.pieces; first += ${AHEAD}u) {
     for (var j = 0u; j < ${AHEAD}u; j++) {
       let walked = min(first + j, p.pieces - 1u);
-      let row = (b * p.pieces + ${backward ? "p.pieces - 1u - walked" : "walked"}) * p.channels + c;
-      own[j] = locals[row * ${states}u + n];
-      sums[j] = locals[p.sumsAt + row];
+      let row = b * p.pieces + ${backward ? "p.pieces - 1u - walked" : "walked"};
+      own[j] = locals[(row * ${states}u + n) * p.channels + c];
+      sums[j] = locals[p.sumsAt + row * p.channels + c];
     }
     for (var j = 0u; j < ${AHEAD}u; j++) {
       if (first + j >= p.pieces) { break; }
       let piece = ${backward ? "p.pieces - 1u - first - j" : "first + j"};
-      locals[((b * p.pieces + piece) * p.channels + c) * ${states}u + n] = h;
+      locals[((b * p.pieces + piece) * ${states}u + n) * p.channels + c] = h;
       if (isCut(b, piece)) { h = 0.0; }
       h = fma(expm1Of(A * sums[j]), h, h) + own[j];
     }
   }
-  out[p.outOffset + index] = h;`,
+  out[p.outOffset + (b * p.channels + c) * ${states}u + n] = h;`,
   };
 }
 

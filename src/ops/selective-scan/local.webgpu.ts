@@ -132,7 +132,7 @@ ${isConstant ? "" : `var<workgroup> staged${selected}: array<vec4<f32>, ${STAGED
   }
   if (place < p.width) {
     let at = (b * p.pieces + piece) * p.channels + c;
-    ${each((quad) => storeQuad("locals", `at * ${states}u`, quad, states, `h${quad}`))}
+    ${each((quad) => storeQuad("locals", `(b * p.pieces + piece) * ${states}u * p.channels + c`, quad, states, `h${quad}`, "p.channels"))}
     locals[p.sumsAt + at] = sum;
   }`,
   };

@@ -80,9 +80,16 @@ export function quadOf(operands: Operands, name: string, row: string, quad: numb
 }
 
 /** Statements that write four neighbouring states, none past the last. */
-export function storeQuad(target: string, at: string, quad: number, states: number, value: string): string {
+export function storeQuad(
+  target: string,
+  at: string,
+  quad: number,
+  states: number,
+  value: string,
+  stride = "1u",
+): string {
   return Array.from({ length: Math.min(4, states - 4 * quad) }, (_, k) => {
-    return `${target}[${at} + ${4 * quad + k}u] = ${value}[${k}];`;
+    return `${target}[${at} + ${4 * quad + k}u * ${stride}] = ${value}[${k}];`;
   }).join(" ");
 }
 

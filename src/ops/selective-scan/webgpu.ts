@@ -57,7 +57,7 @@ function finalProgram(variant: ScanVariant, operands: Operands, places: StatePla
   const entry = (quad: number): string => {
     if (!isSingle) {
       const parts = Array.from({ length: 4 }, (_, k) =>
-        4 * quad + k < states ? `entries[entryAt + ${4 * quad + k}u]` : "0.0",
+        4 * quad + k < states ? `entries[entryAt + ${4 * quad + k}u * p.channels]` : "0.0",
       );
       return `vec4<f32>(${parts.join(", ")})`;
     }
@@ -99,7 +99,7 @@ ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${STAGED 
   let c = own * p.width + min(place, p.width - 1u);
   let first = piece * p.pieceLength;
   let count = min(p.length, first + p.pieceLength) - first;
-  ${isSingle ? "" : `let entryAt = ((b * p.pieces + piece) * p.channels + c) * ${states}u;`}
+  ${isSingle ? "" : `let entryAt = (b * p.pieces + piece) * ${states}u * p.channels + c;`}
   ${each((quad) => `let A${quad} = ${quadOf(operands, "A", "c", quad, states)}; var h${quad} = ${entry(quad)};`)}
   ${(["B", "C"] as const)
     .filter((name) => has.has(`constant${name}`))
