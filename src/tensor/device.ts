@@ -21,17 +21,38 @@ export interface DeviceLimits {
   maxBufferBytes: number;
 }
 
+/** How long a device took over the dispatches of one program for one op. */
+export interface KernelTime {
+  readonly op: string;
+  readonly program: string;
+  /** Dispatches. */
+  readonly count: number;
+  readonly milliseconds: number;
+}
+
+/** What products of matrices may round their sides to; sums are in float32 at any. */
+export type MatmulPrecision = "float32" | "float16";
+
 /** Where tensors live and ops run. */
 export interface Device extends Disposable {
   readonly name: DeviceName;
+  /** What it is, in words: the name of a graphics card, say. */
+  readonly description: string;
   /** Optional abilities, such as `simd`, `relaxed-simd`, `threads`, `subgroups`, `shader-f16`. */
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
   /** Threads that kernels are spread over. */
   readonly threads: number;
+  /** Of what is enqueued from now on; devices without fast float16 products compute in float32 at any. Default `float32`. */
+  matmulPrecision: MatmulPrecision;
   memory(): MemoryUse;
   /** Starts the work that has been enqueued so far without waiting for it. */
   flush(): void;
+  /**
+   * Runs some work and tells what its kernels took by the device's own clock, the longest first; they run one after another
+   * meanwhile. There on WebGPU devices that have the feature `timestamp-query`.
+   */
+  profile?(work: () => unknown): Promise<KernelTime[]>;
   /** Settles when the device can no longer be used; never rejects. */
   readonly lost: Promise<DeviceError>;
   /** Frees everything the device holds. Idempotent. */
@@ -55,17 +76,12 @@ export interface Recorder {
   record(operation: unknown, call: KernelCall): void;
 }
 
-/** What products of matrices may round their sides to; sums are in float32 at any. */
-export type MatmulPrecision = "float32" | "float16";
-
 /** The side of a device that storage and ops see: memory and kernels, and no mathematics. */
 export interface Backend extends Device {
   /** Kernels by op name; filled once, when the device is opened. */
   readonly kernels: Readonly<Record<string, unknown>>;
   /** Installed for the time of `valueAndGrad`; undefined in inference. */
   recorder: Recorder | undefined;
-  /** Of what is enqueued from now on; devices without fast float16 products compute in float32 at any. */
-  matmulPrecision: MatmulPrecision;
   allocate(byteLength: number): unknown;
   free(memory: unknown): void;
   /** Copies bytes in; ordered before everything enqueued later and after everything enqueued earlier. */

@@ -4,7 +4,18 @@
  *
  * @module
  */
-export type { Backend, Device, DeviceLimits, DeviceName, KernelCall, MemoryUse, Params, Recorder } from "./device.ts";
+export type {
+  Backend,
+  Device,
+  DeviceLimits,
+  DeviceName,
+  KernelCall,
+  KernelTime,
+  MatmulPrecision,
+  MemoryUse,
+  Params,
+  Recorder,
+} from "./device.ts";
 export {
   arrayOf,
   bfloat16ToNumber,

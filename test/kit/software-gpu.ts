@@ -7,11 +7,12 @@ const KEEP_LOADED = 0x2 | 0x100 | 0x1000;
 
 /**
  * Puts SwiftShader, Vulkan on the CPU, where Dawn finds it; call it before a WebGPU device is opened. A driver that is chosen by
- * VK_DRIVER_FILES stays.
+ * VK_DRIVER_FILES stays, and with MAMBA_TEST_GPU=system whatever the system has is used.
  */
 export async function useSoftwareGpu(): Promise<void> {
+  if (process.env["VK_DRIVER_FILES"] || process.env["MAMBA_TEST_GPU"] === "system") return;
   const folder = await unpackBrowser();
-  if (!folder || process.env["VK_DRIVER_FILES"]) return;
+  if (!folder) return;
   const driver = join(folder, "vk_swiftshader_icd.json");
   if (!existsSync(driver)) return;
   process.env["VK_ICD_FILENAMES"] = driver;

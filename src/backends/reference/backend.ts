@@ -42,6 +42,7 @@ export type ReferenceKernel = (context: ReferenceContext) => void;
  */
 export class ReferenceBackend implements Backend {
   readonly name = "reference" as const;
+  readonly description = "float64 on one thread";
   readonly features: ReadonlySet<string> = new Set(["float64"]);
   readonly limits: DeviceLimits = { maxBufferBytes: 2 ** 32 };
   readonly threads = 1;

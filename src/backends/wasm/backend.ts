@@ -23,6 +23,7 @@ const FLUSH_BYTES = 65_536;
  */
 export class WasmBackend implements Backend {
   readonly name = "wasm" as const;
+  readonly description = "WebAssembly";
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
   readonly kernels: Readonly<Record<string, unknown>>;

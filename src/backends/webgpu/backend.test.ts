@@ -70,6 +70,16 @@ describe("the WebGPU backend", () => {
     expect(() => tensor(new Float32Array(1), [device.limits.maxBufferBytes], { device })).toThrow(/must have/);
   });
 
+  it("tells what kernels took, by op and program", async () => {
+    const x = tensor([1, 2, 3], [3], { device });
+    const times = await device.profile!(() => [mul(x, 2), mul(x, 3), sum(x)]);
+    expect(times.find(({ op }) => op === "mul")).toMatchObject({ program: expect.stringContaining("mul"), count: 2 });
+    for (const { milliseconds } of times) expect(milliseconds).toBeGreaterThan(0);
+    const sorted = times.map(({ milliseconds }) => milliseconds).sort((a, b) => b - a);
+    expect(times.map(({ milliseconds }) => milliseconds)).toEqual(sorted);
+    expect(await sum(mul(x, 2)).item()).toBe(12);
+  });
+
   it("works with the limits and features that every device has", async () => {
     const plain = await openWebgpu({ plainGpu: true }, (device as unknown as { kernels: object }).kernels as never);
     expect([...plain.features].filter((name) => name === "shader-f16" || name === "subgroups")).toEqual([]);

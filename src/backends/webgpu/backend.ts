@@ -1,4 +1,12 @@
-import type { Backend, DeviceLimits, KernelCall, MatmulPrecision, MemoryUse, Recorder } from "../../tensor/device.ts";
+import type {
+  Backend,
+  DeviceLimits,
+  KernelCall,
+  KernelTime,
+  MatmulPrecision,
+  MemoryUse,
+  Recorder,
+} from "../../tensor/device.ts";
 import { DeviceError, type MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { Batch } from "./batch.ts";
@@ -6,6 +14,7 @@ import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
 import { FAILURE_BYTES, Failures } from "./failures.ts";
 import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
 import { Pipelines } from "./pipelines.ts";
+import { Profiler } from "./profiler.ts";
 import type { Program } from "./program.ts";
 
 /** MAP_READ and COPY_DST. */
@@ -18,6 +27,7 @@ const STAGING_USAGE = 0x1 | 0x8;
  */
 export class WebgpuBackend implements Backend {
   readonly name = "webgpu" as const;
+  readonly description: string;
   readonly features: ReadonlySet<string>;
   readonly limits: DeviceLimits;
   readonly threads = 1;
@@ -36,6 +46,8 @@ export class WebgpuBackend implements Backend {
   constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>, info: GPUAdapterInfo) {
     this.#device = device;
     this.kernels = kernels;
+    const { vendor, device: card, description } = info;
+    this.description = description || card || vendor || "unknown adapter";
     this.features = new Set(device.features);
     this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
     this.#pool = new BufferPool(device);
@@ -51,6 +63,23 @@ export class WebgpuBackend implements Backend {
       );
       return this.#gone;
     });
+  }
+
+  async profile(work: () => unknown): Promise<KernelTime[]> {
+    this.#assertOpen();
+    if (!this.features.has("timestamp-query")) {
+      throw new DeviceError("profile: the adapter must have timestamp-query; it has not; measure with a clock", {});
+    }
+    this.#batch.submit();
+    const profiler = new Profiler(this.#device);
+    this.#batch.profiler = profiler;
+    try {
+      await work();
+    } finally {
+      this.#batch.profiler = undefined;
+      this.#batch.submit();
+    }
+    return profiler.read();
   }
 
   get matmulPrecision(): MatmulPrecision {
@@ -262,6 +291,6 @@ class EncodingContext implements WebgpuKernelContext {
   }
 
   dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
-    this.#batch.dispatch(program, bound.map(memoryOf), params, groups);
+    this.#batch.dispatch(program, bound.map(memoryOf), params, groups, this.#op);
   }
 }

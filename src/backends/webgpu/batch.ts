@@ -1,5 +1,6 @@
 import type { GpuMemory } from "./buffer-pool.ts";
 import type { Pipelines } from "./pipelines.ts";
+import type { Profiler } from "./profiler.ts";
 import { gridOf, type Program, paramBytes, writeParams } from "./program.ts";
 
 /** UNIFORM and COPY_DST. */
@@ -22,6 +23,8 @@ export class Batch {
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   #at = 0;
+  /** Times dispatches while it is there. */
+  profiler: Profiler | undefined;
   /** Counts submissions, from 1. */
   number = 1;
 
@@ -42,6 +45,7 @@ export class Batch {
     bound: readonly GpuMemory[],
     params: Readonly<Record<string, number>>,
     groups: number,
+    op: string,
   ): void {
     if (groups === 0) return;
     const bytes = Math.ceil(paramBytes(program) / this.#alignment) * this.#alignment;
@@ -49,7 +53,8 @@ export class Batch {
     writeParams(program, params, this.#params, this.#at);
     const { pipeline } = this.#pipelines.get(program);
     this.#encoder ??= this.#device.createCommandEncoder();
-    this.#pass ??= this.#encoder.beginComputePass();
+    if (this.profiler) this.#endPass();
+    this.#pass ??= this.#encoder.beginComputePass(this.profiler?.next(op, program.name));
     this.#pass.setPipeline(pipeline);
     this.#pass.setBindGroup(0, this.#groupOf(program, bound), [this.#at]);
     this.#pass.dispatchWorkgroups(...gridOf(groups));
@@ -72,16 +77,14 @@ export class Batch {
 
   /** Copies between buffers, after everything enqueued so far. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, byteLength: number): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
   }
 
   /** Zeroes bytes of a buffer, after everything enqueued so far. */
   clear(memory: GpuMemory, byteOffset: number, byteLength: number): void {
-    this.#pass?.end();
-    this.#pass = undefined;
+    this.#endPass();
     this.#encoder ??= this.#device.createCommandEncoder();
     this.#encoder.clearBuffer(memory.buffer, byteOffset, byteLength);
     memory.lastBatch = this.number;
@@ -90,13 +93,17 @@ export class Batch {
   /** Hands over what there is. */
   submit(): void {
     if (!this.#encoder) return;
-    this.#pass?.end();
+    this.#endPass();
     if (this.#at > 0) this.#device.queue.writeBuffer(this.#arena, 0, this.#params.buffer as ArrayBuffer, 0, this.#at);
     this.#device.queue.submit([this.#encoder.finish()]);
     this.#encoder = undefined;
-    this.#pass = undefined;
     this.#at = 0;
     this.number++;
+  }
+
+  #endPass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
   }
 
   /** Forgets bind groups, before buffers that they name are destroyed. */

@@ -2,7 +2,7 @@ import type { Bound, WebgpuKernelContext } from "../../backends/webgpu/index.ts"
 import { failureCode, type Program, type WebgpuKernel } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { weightOf } from "../linear/webgpu.ts";
-import { denseCopy } from "../movement/webgpu.ts";
+import { denseCopy, fillPart } from "../movement/webgpu.ts";
 
 const WORKGROUP = 64;
 
@@ -35,23 +35,55 @@ const gather: Program = {
   out[p.outOffset + index] = value;`,
 };
 
-/** A thread owns a channel of a row of the table and looks through all tokens: no two threads add to one place. */
+/** Tokens whose ids are looked through together; an id has one bit for each such block, in words of 32. */
+const BLOCK = 64;
+const WORD = 32;
+
+/** Notes in which blocks each id occurs. */
+const mark: Program = {
+  name: "embeddingBackward mark",
+  bindings: [
+    { name: "ids", type: "i32" },
+    { name: "blocks", type: "atomic<u32>", write: true },
+  ],
+  params: ["tokens:u32", "vocab:u32", "words:u32", "idsOffset:u32"],
+  workgroup: WORKGROUP,
+  body: `
+  if (index >= p.tokens) { return; }
+  let id = ids[p.idsOffset + index];
+  if (id < 0 || u32(id) >= p.vocab) { return; }
+  let block = index / ${BLOCK}u;
+  atomicOr(&blocks[u32(id) * p.words + block / ${WORD}u], 1u << (block % ${WORD}u));`,
+};
+
+/** A thread owns a channel of a row of the table and adds up its tokens in order: no two threads add to one place. */
 const collect: Program = {
   name: "embeddingBackward",
   bindings: [
     { name: "ids", type: "i32" },
+    { name: "blocks", type: "u32" },
     { name: "dy", type: "f32" },
     { name: "out", type: "f32", write: true },
   ],
-  params: ["count:u32", "channels:u32", "tokens:u32", "idsOffset:u32", "dyOffset:u32", "dyRow:u32", "outOffset:u32"],
+  params: [
+    ...(["count:u32", "channels:u32", "tokens:u32", "words:u32"] as const),
+    ...(["idsOffset:u32", "dyOffset:u32", "dyRow:u32", "outOffset:u32"] as const),
+  ],
   workgroup: WORKGROUP,
   body: `
   if (index >= p.count) { return; }
-  let id = i32(index / p.channels);
+  let row = index / p.channels;
   let channel = index % p.channels;
   var sum = 0.0;
-  for (var t = 0u; t < p.tokens; t++) {
-    if (ids[p.idsOffset + t] == id) { sum += dy[p.dyOffset + t * p.dyRow + channel]; }
+  for (var word = 0u; word < p.words; word++) {
+    var left = blocks[row * p.words + word];
+    while (left != 0u) {
+      let first = (word * ${WORD}u + firstTrailingBit(left)) * ${BLOCK}u;
+      left &= left - 1u;
+      for (var t = first; t < min(p.tokens, first + ${BLOCK}u); t++) {
+        if (ids[p.idsOffset + t] == i32(row)) { sum += dy[p.dyOffset + t * p.dyRow + channel]; }
+      }
+    }
   }
   out[p.outOffset + index] = sum;`,
 };
@@ -74,12 +106,17 @@ const embeddingBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => 
   if (dtable.size === 0) return;
   const rows = denseIds(context, ids);
   const gradients = dy.dense ? { bound: dy, offset: dy.offset } : { bound: denseCopy(context, dy), offset: 0 };
-  const channels = axes["channels"]!;
+  const { channels, vocab } = axes as Record<"channels" | "vocab", number>;
+  const words = Math.ceil(ids.size / (BLOCK * WORD));
+  const blocks = context.scratch(4 * Math.max(1, vocab * words));
+  fillPart(context, blocks, 0, vocab * words, 0);
+  const marks = { tokens: ids.size, vocab, words, idsOffset: rows.offset };
+  context.dispatch(mark, [rows.bound, blocks], marks, Math.ceil(ids.size / WORKGROUP));
   const params = {
-    ...{ count: dtable.size, channels, tokens: ids.size, idsOffset: rows.offset },
+    ...{ count: dtable.size, channels, tokens: ids.size, words, idsOffset: rows.offset },
     ...{ dyOffset: gradients.offset, dyRow: channels, outOffset: dtable.offset },
   };
-  context.dispatch(collect, [rows.bound, gradients.bound, dtable], params, Math.ceil(dtable.size / WORKGROUP));
+  context.dispatch(collect, [rows.bound, blocks, gradients.bound, dtable], params, Math.ceil(dtable.size / WORKGROUP));
 };
 
 /** WebGPU kernels of this folder. */

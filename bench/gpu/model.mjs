@@ -1,0 +1,98 @@
+// mamba-130m with random weights: a training step, a prompt, one token after another.
+
+import { MambaLM, mambaConfig, mambaPreset } from "mamba.ts/models";
+import { div, sum } from "mamba.ts/ops";
+import { Random, scope, tensor } from "mamba.ts/tensor";
+import { adamW, trainStep } from "mamba.ts/training";
+import { printKernels, timeKernels, timeWall } from "./card.mjs";
+
+const tiny = () => mambaConfig({ vocabSize: 64, dModel: 32, nLayer: 2 });
+
+function ids(device, config, batch, length) {
+  const random = new Random(2);
+  const rows = Int32Array.from({ length: batch * length }, () => random.integer(config.vocabSize));
+  return tensor(rows, [batch, length], { device });
+}
+
+export async function training(device, { quick, kernels, batch = 8, length = 2048 }) {
+  const config = quick ? tiny() : mambaPreset("mamba-130m");
+  if (quick) [batch, length] = [2, 32];
+  const model = MambaLM.create(config, { device, seed: 1 });
+  const optimizer = adamW();
+  const given = ids(device, config, batch, length);
+  const rows = [];
+  for (const precision of ["float32", "float16"]) {
+    device.matmulPrecision = precision;
+    const encode = () => {
+      const objective = () => {
+        const { losses, valid, state } = model.losses(given, given);
+        state.dispose();
+        return div(sum(losses), sum(valid));
+      };
+      const options = { optimizer, learningRate: 1e-4, clipNorm: 1, lossScale: precision === "float16" ? 1024 : 1 };
+      return trainStep(model.parameters, [objective], options);
+    };
+    const step = async () => {
+      const { loss, gradientNorm } = encode();
+      const value = await loss.item();
+      for (const one of [loss, gradientNorm]) one.dispose();
+      return value;
+    };
+    const seconds = await timeWall(step, quick ? 1 : 7);
+    const { peak } = device.memory();
+    const row = { precision, batch, length, tokensPerSecond: (batch * length) / seconds, peak, loss: await step() };
+    rows.push(row);
+    console.log(
+      `training ${batch} x ${length} ${precision}: ${(1000 * seconds).toFixed(1)} ms, ${row.tokensPerSecond.toFixed(0)} tokens/s, peak ${(peak / 1e9).toFixed(1)} GB, loss ${row.loss.toFixed(4)}`,
+    );
+    if (kernels) printKernels((await timeKernels(device, step, 1)).kernels, 40);
+  }
+  device.matmulPrecision = "float32";
+  return rows;
+}
+
+async function run(model, input, state) {
+  const result = model.forward(input, state ? { state, consume: true } : { logits: "last" });
+  input.dispose();
+  const logits = await result.logits.read();
+  result.logits.dispose();
+  return { logits, state: result.state };
+}
+
+export async function prefill(device, { quick, kernels }) {
+  const config = quick ? tiny() : mambaPreset("mamba-130m");
+  const length = quick ? 32 : 2048;
+  const model = MambaLM.create(config, { device, seed: 1 });
+  const once = async () => (await run(model, ids(device, config, 1, length))).state.dispose();
+  const rows = [];
+  for (const precision of ["float32", "float16"]) {
+    device.matmulPrecision = precision;
+    const seconds = await timeWall(once, quick ? 1 : 15);
+    rows.push({ precision, length, tokensPerSecond: length / seconds });
+    console.log(
+      `prefill 1 x ${length} ${precision}: ${(1000 * seconds).toFixed(2)} ms, ${(length / seconds).toFixed(0)} tokens/s`,
+    );
+    if (kernels) printKernels((await timeKernels(device, once, 1)).kernels, 20);
+  }
+  device.matmulPrecision = "float32";
+  return rows;
+}
+
+export async function decode(device, { quick, kernels }) {
+  const config = quick ? tiny() : mambaPreset("mamba-130m");
+  const model = MambaLM.create(config, { device, seed: 1 });
+  const rows = [];
+  for (const batch of [1, 64]) {
+    const count = quick ? 2 : 64;
+    let { state } = await run(model, ids(device, config, batch, 1));
+    const many = async () => {
+      for (let i = 0; i < count; i++) ({ state } = await run(model, ids(device, config, batch, 1), state));
+    };
+    const seconds = await timeWall(many, quick ? 1 : 7, 1);
+    rows.push({ batch, tokensPerSecond: (batch * count) / seconds });
+    console.log(`decode batch ${batch}: ${((batch * count) / seconds).toFixed(0)} tokens/s`);
+    if (kernels) printKernels((await timeKernels(device, many, 1)).kernels, 20);
+    state.dispose();
+  }
+  return rows;
+}
