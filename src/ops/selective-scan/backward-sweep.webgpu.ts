@@ -1,36 +1,7 @@
 import type { Program } from "../../backends/webgpu/index.ts";
+import { type BackwardShape, perRow, segmentCuts, sweepBindings, sweepParams } from "./backward-shape.webgpu.ts";
 import type { Operands } from "./operands.webgpu.ts";
-import {
-  element,
-  type Pieces,
-  pieceParams,
-  quadsOf,
-  type ScanVariant,
-  scanCode,
-  variantName,
-} from "./pieces.webgpu.ts";
-
-/** Sums that a thread has over a piece: one a state, or one a channel. */
-export const perState = ["dA", "dConstantB", "dConstantC"] as const;
-export const perChannel = ["dD", "dDeltaBias"] as const;
-/** What the channels of a tile give to B and C. */
-export const perStep = ["dB", "dC"] as const;
-export const perRow = ["du", "dDelta", "dz"] as const;
-
-/** Inputs of the sweep. */
-export const sweepInputs = [
-  ...["u", "delta", "z", "dy", "A", "D", "deltaBias", "B", "constantB", "C", "constantC"],
-  ...["chunkStates", "dSegmentStates"],
-] as const;
-
-/** How the sweep is laid out: a workgroup takes `channels` channels, four states a thread, and `steps` steps at a time. */
-export interface BackwardShape {
-  readonly states: number;
-  readonly channels: number;
-  readonly steps: number;
-  /** Workgroups that share the channels of a group. */
-  readonly tiles: number;
-}
+import { element, laneQuad, type Pieces, quadsOf, type ScanVariant, scanCode, variantName } from "./pieces.webgpu.ts";
 
 const WANTED_THREADS = 128;
 /** More steps at a time would want more registers than they save barriers. */
@@ -48,7 +19,8 @@ export function backwardShape({ states }: ScanVariant, { width }: Pieces, memory
   };
   let steps = MOST_STEPS;
   while (steps > 1 && bytesOf(steps) > memory) steps /= 2;
-  return { states, channels, steps, tiles: Math.ceil(width / channels) };
+  const tiles = Math.ceil(width / channels);
+  return { states, channels, steps, tiles, sums: tiles };
 }
 
 /**
@@ -71,15 +43,7 @@ export function sweepProgram(
   const eachItem = (code: (j: number) => string): string => Array.from({ length: items }, (_, j) => code(j)).join("\n");
   const eachStep = (code: (s: number) => string): string => Array.from({ length: steps }, (_, s) => code(s)).join("\n");
   const out = (name: string): string => (isPacked ? "results" : name);
-  /** Four states of an operand from a state on that is known only to the thread. */
-  const quadAt = (name: string, row: string): string => {
-    const parts = Array.from({ length: 4 }, (_, k) =>
-      states % 4 === 0
-        ? element(operands, name, row, `4u * quad + ${k}u`)
-        : `select(0.0, ${element(operands, name, row, `min(4u * quad + ${k}u, ${states - 1}u)`)}, 4u * quad + ${k}u < ${states}u)`,
-    );
-    return `vec4<f32>(${parts.join(", ")})`;
-  };
+  const quadAt = (name: string, row: string): string => laneQuad(operands, name, row, "quad", { states, quads });
   const coefficient = (name: "B" | "C", s: number): string =>
     has.has(`constant${name}`) ? `constant${name}` : `staged${name}[${s * quads}u + quad]`;
   const cut = (s: number): string => (ids ? `isCut(b, first + block * ${steps}u + ${s}u, first + count)` : "false");
@@ -134,42 +98,16 @@ ${eachItem(
     ${keep ? `let before${s} = h;` : ""}
     let delta${s}s = stagedDelta[${s * channels}u + w];
     let u${s}s = stagedU[${s * channels}u + w];
-    let less${s} = decayLess(delta${s}s * A);
+    let less${s} = decayLess(delta${s}s * scaledA);
     h = fma(less${s}, h, fma(vec4<f32>(delta${s}s * u${s}s), ${coefficient("B", s)}, h));`;
   const sumsOf = (name: "B" | "C"): string => `ofSelection${name}`;
   return {
     name: `selectiveScan sweep ${steps} ${variantName(variant, operands)}`,
-    bindings: [
-      ...operands.bindings,
-      ...(ids ? [{ name: "ids", type: "i32" } as const] : []),
-      { name: "adjoints", type: "f32" },
-      { name: "partials", type: "f32", write: true },
-      ...(isPacked ? ["results"] : rows).map((name) => ({ name, type: "f32", write: true }) as const),
-    ],
-    params: [
-      ...pieceParams,
-      ...operands.params,
-      ...[...perState, ...perChannel, ...perStep, ...perRow].map((name) => `${name}At:u32` as const),
-      ...(["tiles:u32", "idsOffset:u32"] as const),
-    ],
+    bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
+    params: sweepParams(operands),
     workgroup: threads,
     declarations: `${scanCode(variant, operands, false)}
-${
-  ids
-    ? `
-fn segmentBeforeStep(b: u32, i: u32) -> i32 {
-  for (var k = i; k > 0u; k--) { let segment = segmentOf(b, k - 1u); if (segment >= 0) { return segment; } }
-  return -1;
-}
-fn isCut(b: u32, i: u32, end: u32) -> bool {
-  if (i >= end) { return false; }
-  let segment = segmentOf(b, i);
-  if (segment < 0) { return false; }
-  let before = segmentBeforeStep(b, i);
-  return before >= 0 && before != segment;
-}`
-    : ""
-}
+${ids ? segmentCuts : ""}
 var<workgroup> stagedDelta: array<f32, ${steps * channels}>;
 var<workgroup> stagedU: array<f32, ${steps * channels}>;
 var<workgroup> stagedDy: array<f32, ${steps * channels}>;
@@ -191,6 +129,7 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
   let blocks = (count + ${steps - 1}u) / ${steps}u;
   let state = ((b * p.pieces + piece) * p.channels + c);
   let A = ${quadAt("A", "c")};
+  let scaledA = LOG2_E * A;
   ${has.has("constantB") ? `let constantB = ${quadAt("constantB", "c")}; var ofConstantB = vec4<f32>(0.0);` : ""}
   ${has.has("constantC") ? `let constantC = ${quadAt("constantC", "c")}; var ofConstantC = vec4<f32>(0.0);` : ""}
   var h = ${quadAt("chunkStates", "state")};
@@ -246,7 +185,7 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
         ofStep += parts[${2 * steps * threads}u + k];
       }
       let skip = ${has.has("D") ? element(operands, "D", "0u", `c${j}`) : "0.0"};
-      ${softplus ? `ofStep *= -decayLess(vec4<f32>(-delta${j})).x;` : ""}
+      ${softplus ? `ofStep *= -decayLess(vec4<f32>(-LOG2_E * delta${j})).x;` : ""}
       if (isStep${j}) {
         ofBias += ofStep;
         ofD = fma(dy${j}, u${j}, ofD);

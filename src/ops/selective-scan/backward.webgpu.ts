@@ -2,16 +2,9 @@ import type { Bound, WebgpuKernel, WebgpuKernelContext } from "../../backends/we
 import { invariant } from "../../tensor/errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { sumRows } from "../reduce/webgpu.ts";
-import {
-  type BackwardShape,
-  backwardShape,
-  perChannel,
-  perRow,
-  perState,
-  perStep,
-  sweepInputs,
-  sweepProgram,
-} from "./backward-sweep.webgpu.ts";
+import { lanesProgram, lanesShape } from "./backward-lanes.webgpu.ts";
+import { type BackwardShape, perChannel, perRow, perState, perStep, sweepInputs } from "./backward-shape.webgpu.ts";
+import { backwardShape, sweepProgram } from "./backward-sweep.webgpu.ts";
 import { encodeCarry } from "./carry.webgpu.ts";
 import { CHUNK } from "./chunk.ts";
 import { encodeLocal } from "./local.webgpu.ts";
@@ -28,7 +21,7 @@ function makePartials(
   context: WebgpuKernelContext,
   outputs: Readonly<Record<string, Tensor>>,
   pieces: Pieces,
-  { states, tiles }: BackwardShape,
+  { states, sums }: BackwardShape,
 ): Partials {
   const at: Record<string, number> = {};
   let size = 0;
@@ -39,7 +32,7 @@ function makePartials(
   const rows = pieces.batch * pieces.pieces * pieces.channels;
   for (const name of perState) add(name, rows * states);
   for (const name of perChannel) add(name, rows);
-  for (const name of perStep) add(name, tiles * pieces.batch * pieces.length * pieces.groups * states);
+  for (const name of perStep) add(name, sums * pieces.batch * pieces.length * pieces.groups * states);
   return { bound: context.scratch(4 * Math.max(1, size)), at };
 }
 
@@ -51,7 +44,9 @@ export const selectiveScanBackward: WebgpuKernel = (context, call) => {
   const variant = variantOf(call);
   const pieces = piecesOf(call, CHUNK);
   invariant(pieces.pieces === axes["chunks"], "chunk states are not those of the scan's pieces");
-  const shape = backwardShape(variant, pieces, context.limits.maxComputeWorkgroupStorageSize);
+  const memory = context.limits.maxComputeWorkgroupStorageSize;
+  const lanes = lanesShape(variant.states, pieces.width, context.subgroupSize, memory);
+  const shape = lanes ?? backwardShape(variant, pieces, memory);
   const marks = markSegments(context, call, variant, pieces);
   const adjoints = encodeLocal(context, inputs, variant, pieces, marks, true);
   const { dInitialState } = outputs;
@@ -66,7 +61,9 @@ export const selectiveScanBackward: WebgpuKernel = (context, call) => {
   const count = batch * length * channels;
   const results = isPacked ? [context.scratch(4 * count * rows.length)] : rows.map((name) => outputs[name]!);
   const places = rows.map((name, i) => [`${name}At`, isPacked ? i * count : outputs[name]!.offset] as const);
-  const program = sweepProgram(variant, operands, shape, isPacked);
+  const program = lanes
+    ? lanesProgram(variant, operands, lanes, isPacked)
+    : sweepProgram(variant, operands, shape, isPacked);
   context.dispatch(
     program,
     [...operands.bound, ...(marks ? [marks.ids] : []), adjoints.bound, partials.bound, ...results],
@@ -89,7 +86,7 @@ function addUp(
   context: WebgpuKernelContext,
   outputs: Readonly<Record<string, Tensor>>,
   { batch, pieces }: Pieces,
-  { tiles }: BackwardShape,
+  { sums }: BackwardShape,
   { bound, at }: Partials,
 ): void {
   const add = (name: string, rows: number): void => {
@@ -99,5 +96,5 @@ function addUp(
     sumRows(context, matrix, rows, total);
   };
   for (const name of [...perState, ...perChannel]) add(name, batch * pieces);
-  for (const name of perStep) add(name, tiles);
+  for (const name of perStep) add(name, sums);
 }

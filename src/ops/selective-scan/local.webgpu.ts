@@ -75,7 +75,7 @@ ${isConstant ? "" : `var<workgroup> staged${selected}: array<vec4<f32>, ${STAGED
   let c = own * p.width + min(place, p.width - 1u);
   let first = piece * p.pieceLength;
   let count = min(p.length, first + p.pieceLength) - first;
-  ${each((quad) => `let A${quad} = ${quadOf(operands, "A", "c", quad, states)}; var h${quad} = vec4<f32>(0.0);`)}
+  ${each((quad) => `let A${quad} = LOG2_E * ${quadOf(operands, "A", "c", quad, states)}; var h${quad} = vec4<f32>(0.0);`)}
   ${isConstant ? each((quad) => `let constant${quad} = ${quadOf(operands, `constant${selected}`, "c", quad, states)};`) : ""}
   var sum = 0.0;
   ${ids ? "var current = -1;" : ""}

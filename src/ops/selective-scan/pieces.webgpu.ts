@@ -4,7 +4,7 @@ import { denseIds } from "../embedding/webgpu.ts";
 import type { Operands } from "./operands.webgpu.ts";
 
 /** Threads of a workgroup that has one channel a thread. */
-export const WORKGROUP = 64;
+export const WORKGROUP = 32;
 /** Steps whose B and C are staged in workgroup memory at a time. */
 export const STAGED = 16;
 
@@ -79,6 +79,22 @@ export function quadOf(operands: Operands, name: string, row: string, quad: numb
   return `vec4<f32>(${parts.join(", ")})`;
 }
 
+/** The same of a quad below `quads` that is known only when the program runs. */
+export function laneQuad(
+  operands: Operands,
+  name: string,
+  row: string,
+  quad: string,
+  { states, quads }: { readonly states: number; readonly quads: number },
+): string {
+  const parts = Array.from({ length: 4 }, (_, k) =>
+    states === 4 * quads
+      ? element(operands, name, row, `4u * (${quad}) + ${k}u`)
+      : `select(0.0, ${element(operands, name, row, `min(4u * (${quad}) + ${k}u, ${states - 1}u)`)}, 4u * (${quad}) + ${k}u < ${states}u)`,
+  );
+  return `vec4<f32>(${parts.join(", ")})`;
+}
+
 /** Statements that write four neighbouring states, none past the last. */
 export function storeQuad(
   target: string,
@@ -113,11 +129,12 @@ fn segmentBefore(b: u32, piece: u32) -> i32 {
   return `
 fn timeOf(i: u32) -> u32 { return ${reverse ? "p.length - 1u - i" : "i"}; }
 ${ids}${marks}
-// exp(x) - 1, near 0 by its series: h + (exp(x) - 1) h rounds less often than exp(x) h
+const LOG2_E = 1.44269504;
+const LN_2 = 0.693147181;
+// 2^x - 1, near 0 by its series: h + (2^x - 1) h rounds less often than 2^x h
 fn decayLess(x: vec4<f32>) -> vec4<f32> {
-  let third = fma(x, fma(x, vec4<f32>(0.00833333333), vec4<f32>(0.0416666667)), vec4<f32>(0.166666667));
-  let near = x * fma(x, fma(x, third, vec4<f32>(0.5)), vec4<f32>(1.0));
-  return select(exp(x) - 1.0, near, abs(x) < vec4<f32>(0.0625));
+  let second = fma(x, fma(x, vec4<f32>(0.00961812911), vec4<f32>(0.0555041087)), vec4<f32>(0.240226507));
+  return select(exp2(x) - 1.0, x * fma(x, second, vec4<f32>(LN_2)), abs(x) < vec4<f32>(0.09));
 }
 fn sigmoidOf(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
 // ln(1 + e) = 2 artanh(e / (2 + e)) keeps what 1 + e would lose

@@ -29,8 +29,8 @@ import {
 /** Steps whose loads are issued together. */
 const TOGETHER = 4;
 /** Threads that fill a large card; a scan is cut finer until it has as many. */
-const WANTED_THREADS = 2 ** 17;
-const PIECE_LENGTHS = [256, 128, 64, 32, 16];
+const WANTED_THREADS = 2 ** 18;
+const PIECE_LENGTHS = [256, 128, 64, 32];
 
 /** Outputs besides y, in the order in which they lie where they share a buffer. */
 const stateOutputs = ["finalState", "segmentStates", "chunkStates"] as const;
@@ -100,7 +100,7 @@ ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${STAGED 
   let first = piece * p.pieceLength;
   let count = min(p.length, first + p.pieceLength) - first;
   ${isSingle ? "" : `let entryAt = (b * p.pieces + piece) * ${states}u * p.channels + c;`}
-  ${each((quad) => `let A${quad} = ${quadOf(operands, "A", "c", quad, states)}; var h${quad} = ${entry(quad)};`)}
+  ${each((quad) => `let A${quad} = LOG2_E * ${quadOf(operands, "A", "c", quad, states)}; var h${quad} = ${entry(quad)};`)}
   ${(["B", "C"] as const)
     .filter((name) => has.has(`constant${name}`))
     .map((name) =>

@@ -1,14 +1,7 @@
 import { DeviceError } from "../../tensor/errors.ts";
 
-/**
- * Toggles of Dawn that the fast kernels need. None of them gives up a check: the last three leave checks of bounds to the driver, and
- * leave out those that cannot fail.
- */
-const TOGGLES = [
-  ...["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia", "use_vulkan_memory_model"],
-  ...["vulkan_use_buffer_robust_access_2", "vulkan_use_cooperative_matrix_robust_access"],
-  "enable_integer_range_analysis_in_robustness",
-].join();
+/** Toggles of Dawn that the fast kernels need; none of them gives up a check. */
+const TOGGLES = "allow_unsafe_apis,vulkan_enable_f16_on_nvidia,use_vulkan_memory_model";
 
 /** Times of kernels would be rounded to 0.1 ms, which is meant for web pages. */
 const NO_TOGGLES = "timestamp_quantization";
