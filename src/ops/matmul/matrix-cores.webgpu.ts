@@ -1,12 +1,21 @@
 import type { GpuType, Program } from "../../backends/webgpu/index.ts";
 import { type Contiguous, productParams, whichTile } from "./tiled.webgpu.ts";
 
+/** One side of a product for matrix cores. */
+export interface CoreSide {
+  readonly along: Contiguous;
+  /** Whether it lies in float16; float32 is rounded on its way into workgroup memory. */
+  readonly isHalf: boolean;
+  /** Whether its rows, or columns for the right side, fill whole tiles. */
+  readonly isWhole: boolean;
+}
+
 /** What a program for matrix cores is made for. */
 export interface MatrixCoresVariant {
-  readonly a: Contiguous;
-  readonly b: Contiguous;
-  readonly aIsHalf: boolean;
-  readonly bIsHalf: boolean;
+  readonly a: CoreSide;
+  readonly b: CoreSide;
+  /** Whether the summed axis, and each part of it, fills whole slices. */
+  readonly isInnerWhole: boolean;
   /** y += a b. */
   readonly adds: boolean;
 }
@@ -16,116 +25,132 @@ export const CORE_TILE = 128;
 export const CORE_THREADS = 128;
 /** Depth of the slices in workgroup memory. */
 export const CORE_DEPTH = 32;
+/** Rows and columns of a subgroup. */
+const SHARE = 64;
 /** Elements that a fragment has along each axis. */
 const FRAGMENT = 16;
 /** What keeps rows of a slice in different banks. */
 const PADDING = 8;
-
-/** WGSL of where a fragment of a thread's subgroup lies in y. */
-function fragmentAt(i: number, j: number): { row: string; column: string; at: string } {
-  const row = `firstRow + down * 64u + ${i * FRAGMENT}u`;
-  const column = `firstColumn + across * 64u + ${j * FRAGMENT}u`;
-  return { row, column, at: `yStart + (${row}) * p.yRow + ${column}` };
-}
+/** Vectors of four that each thread moves for one side. */
+const VECTORS = (CORE_TILE * CORE_DEPTH) / 4 / CORE_THREADS;
+const FRAGMENTS = SHARE / FRAGMENT;
 
 const lines = (count: number, code: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => code(i)).join("\n");
 
-/** Rows of a slice as it lies in memory: along the summed axis if that is contiguous, else along the other. */
-const rowOf = (along: Contiguous): number => (along === "inner" ? CORE_DEPTH : CORE_TILE) + PADDING;
-const sliceOf = (along: Contiguous): number => (along === "inner" ? CORE_TILE : CORE_DEPTH) * rowOf(along);
+/** Elements of a row of a slice as it lies in memory: along the summed axis if that is contiguous, else along the other. */
+const rowOf = (along: Contiguous): number => (along === "inner" ? CORE_DEPTH : SHARE) + PADDING;
+/** Elements of what one subgroup needs of a slice. */
+const shareOf = (along: Contiguous): number => (along === "inner" ? SHARE : CORE_DEPTH) * rowOf(along);
 
-/** Vectors of four that each thread moves for one side. */
-const VECTORS = (CORE_TILE * CORE_DEPTH) / 4 / CORE_THREADS;
-
-function placeOf(along: Contiguous, i: number): { m: string; k: string; slot: string } {
-  const item = `(lane + ${i * CORE_THREADS}u)`;
-  const perRow = (along === "inner" ? CORE_DEPTH : CORE_TILE) / 4;
-  const [row, column] = [`(${item} / ${perRow}u)`, `(${item} % ${perRow}u * 4u)`];
+/** Which elements of a tile the i-th vector of a thread holds, and where in which share of the slice they go. */
+function placeOf(along: Contiguous, i: number): { m: string; k: string; share: number; slot: string } {
+  const perRow = (along === "inner" ? CORE_DEPTH : SHARE) / 4;
+  const rows = CORE_THREADS / perRow;
+  const perShare = VECTORS / 2;
+  const share = Math.floor(i / perShare);
+  const row = `(${(i % perShare) * rows}u + lane / ${perRow}u)`;
+  const column = `(lane % ${perRow}u * 4u)`;
   const slot = `${row} * ${rowOf(along)}u + ${column}`;
-  return along === "inner" ? { m: row, k: column, slot } : { m: column, k: row, slot };
+  return along === "inner"
+    ? { m: `(${share * SHARE}u + ${row})`, k: column, share, slot }
+    : { m: `(${share * SHARE}u + ${column})`, k: row, share, slot };
 }
 
-function load(side: "a" | "b", along: Contiguous, i: number): string {
+function load(side: "a" | "b", { along, isHalf, isWhole }: CoreSide, i: number, isInnerWhole: boolean): string {
   const [outer, outerStride, innerStride, first] =
     side === "a" ? ["p.rows", "p.aRow", "p.aColumn", "firstRow"] : ["p.columns", "p.bColumn", "p.bRow", "firstColumn"];
-  const { m, k } = placeOf(along, i);
-  return `{ let m = ${first} + ${m}; let k = start + ${k}; let isInside = m < ${outer} && k < endInner;
-    ${side}Next${i} = select(vec4<f16>(0.0), vec4<f16>(${side}[select(0u, (${side}Start + m * ${outerStride} + k * ${innerStride}) / 4u, isInside)]), isInside); }`;
+  const place = placeOf(along, i);
+  const last = `${outer} - ${along === "inner" ? 1 : 4}u`;
+  const m = isWhole ? `${first} + ${place.m}` : `min(${first} + ${place.m}, ${last})`;
+  const k = `start + ${place.k}`;
+  const at = (own: string): string =>
+    `${side}[(${side}Start + (${m}) * ${outerStride} + (${own}) * ${innerStride}) / 4u]`;
+  if (isInnerWhole) return `${side}Next${i} = ${at(k)};`;
+  const zero = isHalf ? "vec4<f16>(0.0)" : "vec4<f32>(0.0)";
+  return `${side}Next${i} = select(${zero}, ${at(`min(${k}, endInner - ${along === "inner" ? 4 : 1}u)`)}, ${k} < endInner);`;
 }
 
-function place(side: "a" | "b", along: Contiguous, i: number): string {
-  const { slot } = placeOf(along, i);
-  const slice = side === "a" ? "sliceA" : "sliceB";
-  return `{ let slot = ${side}Buffer + ${slot}; ${lines(4, (k) => `${slice}[slot + ${k}u] = ${side}Next${i}[${k}];`)} }`;
+function place(side: "a" | "b", { along }: CoreSide, i: number): string {
+  const { share, slot } = placeOf(along, i);
+  const target = `${side === "a" ? "sliceA" : "sliceB"}[${share}]`;
+  return `{ let slot = ${slot}; let half = vec4<f16>(${side}Next${i}); ${lines(4, (k) => `${target}[slot + ${k}u] = half[${k}];`)} }`;
 }
+
+function fragment(side: "a" | "b", along: Contiguous, i: number, k: number): string {
+  const [kind, slice, share] = side === "a" ? ["left", "sliceA", "down"] : ["right", "sliceB", "across"];
+  const offset = along === "inner" ? i * FRAGMENT * rowOf(along) + k : k * rowOf(along) + i * FRAGMENT;
+  const isColumnMajor = (side === "a") === (along === "outer");
+  return `subgroupMatrixLoad<subgroup_matrix_${kind}<f16, ${FRAGMENT}, ${FRAGMENT}>>(&${slice}[${share}], ${offset}u, ${isColumnMajor}, ${rowOf(along)}u)`;
+}
+
+/** Statements for the fragments of y that lie inside it. */
+function eachInside(whole: boolean, code: (i: number, j: number, at: string) => string): string {
+  return lines(FRAGMENTS, (i) =>
+    lines(FRAGMENTS, (j) => {
+      const row = `firstRow + down * ${SHARE}u + ${i * FRAGMENT}u`;
+      const column = `firstColumn + across * ${SHARE}u + ${j * FRAGMENT}u`;
+      const own = code(i, j, `yStart + (${row}) * p.yRow + ${column}`);
+      return whole ? own : `if (${row} < p.rows && ${column} < p.columns) { ${own} }`;
+    }),
+  );
+}
+
+const sideName = ({ along, isHalf, isWhole }: CoreSide): string =>
+  `${along}${isHalf ? " half" : ""}${isWhole ? " whole" : ""}`;
 
 /**
- * y = a b on matrix cores: sides in float16, sums in float32. Sides that lie in float32 are rounded on their way into workgroup
- * memory. Rows and columns of y must be whole fragments, its rows contiguous.
+ * y = a b on matrix cores: sides in float16, sums in float32. Rows and columns of y must be whole fragments, its rows contiguous.
+ *
+ * Slices are arrays of what each subgroup reads, so that all places in them are known when the program is compiled: its checks of
+ * bounds then cost nothing.
  */
-export function matrixCoresProgram({ a, b, aIsHalf, bIsHalf, adds }: MatrixCoresVariant): Program {
-  const typeOf = (isHalf: boolean): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
-  const [sliceA, sliceB] = [sliceOf(a), sliceOf(b)];
-  const fragments = 64 / FRAGMENT;
-  const eachFragment = (code: (i: number, j: number) => string): string =>
-    lines(fragments, (i) => lines(fragments, (j) => code(i, j)));
-  const offsetOf = (along: Contiguous, first: string, k: string): string =>
-    along === "inner" ? `(${first}) * ${rowOf(along)}u + ${k}` : `(${k}) * ${rowOf(along)}u + ${first}`;
-  const loads = `${lines(VECTORS, (i) => load("a", a, i))}\n${lines(VECTORS, (i) => load("b", b, i))}`;
+export function matrixCoresProgram({ a, b, isInnerWhole, adds }: MatrixCoresVariant): Program {
+  const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
+  const isWhole = a.isWhole && b.isWhole;
+  const loads = lines(VECTORS, (i) => `${load("a", a, i, isInnerWhole)} ${load("b", b, i, isInnerWhole)}`);
   const places = `${lines(VECTORS, (i) => place("a", a, i))}\n${lines(VECTORS, (i) => place("b", b, i))}`;
-  const compute = `
-    for (var k = 0u; k < ${CORE_DEPTH}u; k += ${FRAGMENT}u) {
-      ${lines(fragments, (j) => `let right${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${FRAGMENT}, ${FRAGMENT}>>(&sliceB, bBuffer + ${offsetOf(b, `across * 64u + ${j * FRAGMENT}u`, "k")}, ${b === "inner"}, ${rowOf(b)}u);`)}
-      ${lines(fragments, (i) => `{ let left = subgroupMatrixLoad<subgroup_matrix_left<f16, ${FRAGMENT}, ${FRAGMENT}>>(&sliceA, aBuffer + ${offsetOf(a, `down * 64u + ${i * FRAGMENT}u`, "k")}, ${a === "outer"}, ${rowOf(a)}u); ${lines(fragments, (j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left, right${j}, sum${i}_${j});`)} }`)}
+  const compute = lines(CORE_DEPTH / FRAGMENT, (step) => {
+    const k = step * FRAGMENT;
+    return `{
+      ${lines(FRAGMENTS, (j) => `let right${j} = ${fragment("b", b.along, j, k)};`)}
+      ${lines(FRAGMENTS, (i) => `{ let left = ${fragment("a", a.along, i, k)}; ${lines(FRAGMENTS, (j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left, right${j}, sum${i}_${j});`)} }`)}
     }`;
+  });
+  const type = `subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>`;
   return {
-    name: `product matrix cores ${a}${aIsHalf ? " half" : ""} ${b}${bIsHalf ? " half" : ""}${adds ? " adds" : ""}`,
+    name: `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? " whole" : ""}${adds ? " adds" : ""}`,
     requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
     bindings: [
-      { name: "a", type: typeOf(aIsHalf) },
-      { name: "b", type: typeOf(bIsHalf) },
+      { name: "a", type: typeOf(a) },
+      { name: "b", type: typeOf(b) },
       { name: "out", type: "f32", write: true },
     ],
     params: productParams,
     workgroup: CORE_THREADS,
     declarations: `
-var<workgroup> sliceA: array<f16, ${2 * sliceA}>;
-var<workgroup> sliceB: array<f16, ${2 * sliceB}>;`,
+var<workgroup> sliceA: array<array<f16, ${shareOf(a.along)}>, 2>;
+var<workgroup> sliceB: array<array<f16, ${shareOf(b.along)}>, 2>;`,
     body: `${whichTile(CORE_TILE, CORE_TILE)}
   let aStart = p.aOffset + batch * p.aBatch;
   let bStart = p.bOffset + batch * p.bBatch;
   let down = (lane / 32u) / 2u;
   let across = (lane / 32u) % 2u;
-  ${eachFragment((i, j) => `var sum${i}_${j}: subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>;`)}
-  ${lines(VECTORS, (i) => `var aNext${i}: vec4<f16>; var bNext${i}: vec4<f16>;`)}
+  ${lines(FRAGMENTS, (i) => lines(FRAGMENTS, (j) => `var sum${i}_${j}: ${type};`))}
+  ${lines(VECTORS, (i) => `var aNext${i}: ${typeOf(a)}; var bNext${i}: ${typeOf(b)};`)}
   let yStart = p.yOffset + (batch * p.splits + part) * p.yBatch;
-  ${
-    adds
-      ? eachFragment((i, j) => {
-          const { row, column, at } = fragmentAt(i, j);
-          return `if (${row} < p.rows && ${column} < p.columns) { sum${i}_${j} = subgroupMatrixLoad<subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>>(&out, ${at}, false, p.yRow); }`;
-        })
-      : ""
-  }
-  var aBuffer = 0u;
-  var bBuffer = 0u;
+  ${adds ? eachInside(isWhole, (i, j, at) => `sum${i}_${j} = subgroupMatrixLoad<${type}>(&out, ${at}, false, p.yRow);`) : ""}
   var start = firstInner;
   ${loads}
-  ${places}
-  workgroupBarrier();
-  for (start += ${CORE_DEPTH}u; start < endInner; start += ${CORE_DEPTH}u) {
-    ${loads}
-    ${compute}
-    aBuffer = ${sliceA}u - aBuffer;
-    bBuffer = ${sliceB}u - bBuffer;
+  loop {
     ${places}
     workgroupBarrier();
+    start += ${CORE_DEPTH}u;
+    if (start < endInner) { ${loads} }
+    ${compute}
+    if (start >= endInner) { break; }
+    workgroupBarrier();
   }
-  ${compute}
-  ${eachFragment((i, j) => {
-    const { row, column, at } = fragmentAt(i, j);
-    return `if (${row} < p.rows && ${column} < p.columns) { subgroupMatrixStore(&out, ${at}, sum${i}_${j}, false, p.yRow); }`;
-  })}`,
+  ${eachInside(isWhole, (i, j, at) => `subgroupMatrixStore(&out, ${at}, sum${i}_${j}, false, p.yRow);`)}`,
   };
 }

@@ -1,6 +1,6 @@
 import type { Bound, Program, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import { sumRows } from "../reduce/webgpu.ts";
-import { CORE_TILE, matrixCoresProgram } from "./matrix-cores.webgpu.ts";
+import { CORE_DEPTH, CORE_TILE, matrixCoresProgram } from "./matrix-cores.webgpu.ts";
 import { stridedProgram } from "./strided.webgpu.ts";
 import { MOST_THIN_ROWS, THIN_COLUMNS, thinProgram } from "./thin.webgpu.ts";
 import { type Along, type Contiguous, tiledProgram } from "./tiled.webgpu.ts";
@@ -141,7 +141,12 @@ function encodeMatrixCores(context: WebgpuKernelContext, product: GpuProduct, al
   });
   const { bias: _, ...whole } = part(0, rows, 0, columns);
   const adds = product.adds ?? false;
-  const program = matrixCoresProgram({ ...along, aIsHalf: false, bIsHalf: false, adds });
+  const program = matrixCoresProgram({
+    a: { along: along.a, isHalf: false, isWhole: rows % CORE_TILE === 0 },
+    b: { along: along.b, isHalf: false, isWhole: columns % CORE_TILE === 0 },
+    isInnerWhole: product.inner % CORE_DEPTH === 0,
+    adds,
+  });
   dispatchTiles(context, whole, program, CORE_TILE);
   if (bias) encodeBias(context, part(0, rows, 0, columns));
   if (rows < product.rows) encodeStrided(context, part(rows, product.rows - rows, 0, product.columns));
@@ -171,11 +176,11 @@ function encodeTiled(context: WebgpuKernelContext, product: GpuProduct, { a, b }
   const large = Math.ceil(rows / 128) * Math.ceil(columns / 128) * batch;
   const tile = large >= WANTED_GROUPS || (rows >= 128 && columns >= 128 && product.inner >= 4096) ? 128 : 64;
   const wide = y.columnStride === 1 && isAligned(y.offset, y.rowStride, y.batchStride, columns);
-  const isDouble = context.limits.maxComputeWorkgroupStorageSize >= 32768;
+  const isUnrolled = context.subgroupSize >= 16;
   dispatchTiles(
     context,
     product,
-    tiledProgram({ tile, a, b, wide, hasBias: bias !== undefined, adds, isDouble }),
+    tiledProgram({ tile, a, b, wide, hasBias: bias !== undefined, adds, isUnrolled }),
     tile,
   );
 }

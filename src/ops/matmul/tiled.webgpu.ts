@@ -16,8 +16,8 @@ export interface TiledVariant {
   readonly hasBias: boolean;
   /** y += a b. */
   readonly adds: boolean;
-  /** Two slices of each side in workgroup memory: one is filled while the other is read. */
-  readonly isDouble: boolean;
+  /** Written out step by step, for compilers that make something of it. */
+  readonly isUnrolled: boolean;
 }
 
 export const TILED_THREADS = 256;
@@ -80,11 +80,11 @@ function placeBlock(side: "a" | "b", along: Contiguous, tile: number): string {
       ? [`half % ${blocks}u`, `half / ${blocks}u`]
       : [`half % 8u + 8u * (half / ${128 / (blocks / 8)}u)`, `(half / 8u) % ${128 / blocks}u`];
   const name = side === "a" ? "sliceA" : "sliceB";
-  return lines(4, (j) => `${name}[buffer + (4u * (${k}) + ${j}u) * ${blocks}u + ${m}] = next${j};`);
+  return lines(4, (j) => `${name}[(4u * (${k}) + ${j}u) * ${blocks}u + ${m}] = next${j};`);
 }
 
 /** Slices of a and b in workgroup memory, the next ones on their way in registers, sums in registers. */
-export function tiledProgram({ tile, a, b, wide, hasBias, adds, isDouble }: TiledVariant): Program {
+export function tiledProgram({ tile, a, b, wide, hasBias, adds, isUnrolled }: TiledVariant): Program {
   const depth = depthOf(tile);
   const blocks = tile / 4;
   const parts = tile / 64;
@@ -95,13 +95,13 @@ export function tiledProgram({ tile, a, b, wide, hasBias, adds, isDouble }: Tile
     if (isA) { ${loadBlock("a", a, tile)} } else { ${loadBlock("b", b, tile)} }`;
   const place = `
     if (isA) { ${placeBlock("a", a, tile)} } else { ${placeBlock("b", b, tile)} }`;
-  const compute = `
-    for (var k = 0u; k < ${depth}u; k++) {
-      ${lines(parts, (half) => `let a${half} = sliceA[buffer + k * ${blocks}u + ${16 * half}u + lane / 16u]; let b${half} = sliceB[buffer + k * ${blocks}u + ${16 * half}u + lane % 16u];`)}
+  const step = (k: string): string => `{
+      ${lines(parts, (half) => `let a${half} = sliceA[${k} * ${blocks}u + ${16 * half}u + down]; let b${half} = sliceB[${k} * ${blocks}u + ${16 * half}u + across];`)}
       ${eachSum((row, half) => `sum${row}_${half} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${half}, sum${row}_${half});`)}
     }`;
+  const compute = isUnrolled ? lines(depth, (k) => step(`${k}u`)) : `for (var k = 0u; k < ${depth}u; k++) ${step("k")}`;
   return {
-    name: `product tiled ${tile} ${a} ${b}${wide ? " wide" : ""}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isDouble ? " double" : ""}`,
+    name: `product tiled ${tile} ${a} ${b}${wide ? " wide" : ""}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isUnrolled ? " unrolled" : ""}`,
     bindings: [
       { name: "a", type: "vec4<f32>" },
       { name: "b", type: "vec4<f32>" },
@@ -111,8 +111,8 @@ export function tiledProgram({ tile, a, b, wide, hasBias, adds, isDouble }: Tile
     params: productParams,
     workgroup: TILED_THREADS,
     declarations: `
-var<workgroup> sliceA: array<vec4<f32>, ${slice * (isDouble ? 2 : 1)}>;
-var<workgroup> sliceB: array<vec4<f32>, ${slice * (isDouble ? 2 : 1)}>;
+var<workgroup> sliceA: array<vec4<f32>, ${slice}>;
+var<workgroup> sliceB: array<vec4<f32>, ${slice}>;
 fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
   if (row >= p.rows) { return; }
   var sum = given;
@@ -134,34 +134,21 @@ fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
   let half = lane % ${TILED_THREADS / 2}u;
   ${eachSum((row, h) => `var sum${row}_${h} = vec4<f32>(0.0);`)}
   ${lines(4, (j) => `var next${j}: vec4<f32>;`)}
+  // eight threads in a row across, four down: that reads the least of workgroup memory at a time
+  let down = (lane / 64u) * 4u + (lane % 32u) / 8u;
+  let across = (lane / 32u) % 2u * 8u + lane % 8u;
   var start = firstInner;
   ${load}
-  var buffer = 0u;
-  ${
-    isDouble
-      ? `
-  ${place}
-  workgroupBarrier();
-  for (start += ${depth}u; start < endInner; start += ${depth}u) {
-    ${load}
-    ${compute}
-    buffer = ${slice}u - buffer;
-    ${place}
-    workgroupBarrier();
-  }
-  ${compute}`
-      : `
   loop {
     ${place}
     workgroupBarrier();
     start += ${depth}u;
-    ${load}
+    if (start < endInner) { ${load} }
     ${compute}
     if (start >= endInner) { break; }
     workgroupBarrier();
-  }`
   }
   let yStart = p.yOffset + (batch * p.splits + part) * p.yBatch;
-  ${eachSum((row, h) => `store(firstRow + ${(row >> 2) * 64 + (row & 3)}u + 4u * (lane / 16u), firstColumn + ${64 * h}u + 4u * (lane % 16u), yStart, sum${row}_${h});`)}`,
+  ${eachSum((row, h) => `store(firstRow + ${(row >> 2) * 64 + (row & 3)}u + 4u * down, firstColumn + ${64 * h}u + 4u * across, yStart, sum${row}_${h});`)}`,
   };
 }
