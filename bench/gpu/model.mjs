@@ -2,7 +2,7 @@
 
 import { MambaLM, mambaConfig, mambaPreset } from "mamba.ts/models";
 import { div, sum } from "mamba.ts/ops";
-import { Random, scope, tensor } from "mamba.ts/tensor";
+import { Random, tensor } from "mamba.ts/tensor";
 import { adamW, trainStep } from "mamba.ts/training";
 import { printKernels, timeKernels, timeWall } from "./card.mjs";
 

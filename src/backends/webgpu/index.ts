@@ -7,7 +7,7 @@ export { WebgpuBackend } from "./backend.ts";
 export type { GpuMemory } from "./buffer-pool.ts";
 export { type Bound, failureCode, type WebgpuKernel, type WebgpuKernelContext } from "./kernel.ts";
 export { openWebgpu, type WebgpuDeviceOptions } from "./open.ts";
-export type { GpuBinding, GpuType, Program } from "./program.ts";
+export { type GpuBinding, type GpuType, type Program, programNamed } from "./program.ts";
 export { groupMax, groupSum } from "./reduction.ts";
 export { type MergedAxes, mergeAxes, walkCode, walkParams, walkValues } from "./strided.ts";
 export { type WgslMath, wgslMath } from "./wgsl-math.ts";

@@ -27,6 +27,18 @@ export interface Program {
   readonly body: string;
 }
 
+const known = new Map<string, Program>();
+
+/** The program of that name; its text is written once, however often it is dispatched. */
+export function programNamed(name: string, make: () => Omit<Program, "name">): Program {
+  let program = known.get(name);
+  if (!program) {
+    program = { name, ...make() };
+    known.set(name, program);
+  }
+  return program;
+}
+
 /** The shader that a program stands for. */
 export function programCode(program: Program): string {
   const { bindings, params, requires = [], workgroup = 64, declarations = "", body } = program;

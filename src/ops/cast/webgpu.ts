@@ -1,6 +1,7 @@
 import {
   mergeAxes,
   type Program,
+  programNamed,
   type WebgpuKernel,
   walkCode,
   walkParams,
@@ -91,18 +92,18 @@ const integerToInteger: Partial<Record<DType, Partial<Record<DType, string>>>> =
 
 /** A thread makes the elements of one word of y. */
 function castProgram(from: DType, to: DType, rank: number): Program {
-  const width = bytesPerElement(to);
-  const perWord = 4 / width;
-  const direct = integerToInteger[from]?.[to];
-  return {
-    name: `cast ${from} to ${to} rank ${rank}`,
-    bindings: [
-      { name: "x", type: "u32" },
-      { name: "out", type: "u32", write: true },
-    ],
-    params: walkParams(["x"], rank),
-    workgroup: WORKGROUP,
-    declarations: `
+  return programNamed(`cast ${from} to ${to} rank ${rank}`, () => {
+    const width = bytesPerElement(to);
+    const perWord = 4 / width;
+    const direct = integerToInteger[from]?.[to];
+    return {
+      bindings: [
+        { name: "x", type: "u32" },
+        { name: "out", type: "u32", write: true },
+      ],
+      params: walkParams(["x"], rank),
+      workgroup: WORKGROUP,
+      declarations: `
 ${loadCode(bytesPerElement(from))}
 ${direct ? "" : `${floatBits[from]}\n${storedBits[to]}`}
 fn element(index: u32) -> u32 {
@@ -110,13 +111,14 @@ fn element(index: u32) -> u32 {
   let bits = bitsAt(xAt);
   return ${direct ?? "storedOf(floatOf(bits))"};
 }`,
-    body: `
+      body: `
   let first = index * ${perWord}u;
   if (first >= p.count) { return; }
   var word = element(first);
   for (var k = 1u; k < ${perWord}u && first + k < p.count; k++) { word |= element(first + k) << (${8 * width}u * k); }
   out[index] = word;`,
-  };
+    };
+  });
 }
 
 const exponentBits: Partial<Record<DType, string>> = {
@@ -126,8 +128,7 @@ const exponentBits: Partial<Record<DType, string>> = {
 };
 
 function markProgram(type: DType, rank: number): Program {
-  return {
-    name: `markNonFinite ${type} rank ${rank}`,
+  return programNamed(`markNonFinite ${type} rank ${rank}`, () => ({
     bindings: [
       { name: "x", type: "u32" },
       { name: "found", type: "i32", write: true },
@@ -139,7 +140,7 @@ function markProgram(type: DType, rank: number): Program {
   if (index >= p.count) { return; }
   ${walkCode(["x"], rank)}
   if ((bitsAt(xAt) & ${exponentBits[type]}) == ${exponentBits[type]}) { found[p.foundOffset] = 1; }`,
-  };
+  }));
 }
 
 function walkOf(x: Tensor): { rank: number; values: Record<string, number> } {

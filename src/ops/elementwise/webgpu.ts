@@ -2,6 +2,7 @@ import type { WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/in
 import {
   mergeAxes,
   type Program,
+  programNamed,
   type WgslMath,
   walkCode,
   walkParams,
@@ -49,21 +50,22 @@ const binaryRows: Record<BinaryName, string> = {
 };
 
 function program(op: string, operands: readonly string[], rank: number, expression: string, math: WgslMath[]): Program {
-  return {
-    name: `${op} rank ${rank}`,
-    bindings: [
-      ...operands.map((name) => ({ name: `${name}In`, type: "f32" as const })),
-      { name: "out", type: "f32", write: true },
-    ],
-    params: [...walkParams(operands, rank), "outOffset:u32"],
-    workgroup: WORKGROUP,
-    declarations: wgslMath(...math),
-    body: `
+  return programNamed(`${op} rank ${rank}`, () => {
+    return {
+      bindings: [
+        ...operands.map((name) => ({ name: `${name}In`, type: "f32" as const })),
+        { name: "out", type: "f32", write: true },
+      ],
+      params: [...walkParams(operands, rank), "outOffset:u32"],
+      workgroup: WORKGROUP,
+      declarations: wgslMath(...math),
+      body: `
   if (index >= p.count) { return; }
   ${walkCode(operands, rank)}
   ${operands.map((name) => `let ${name} = ${name}In[${name}At];`).join("\n  ")}
   out[p.outOffset + index] = ${expression};`,
-  };
+    };
+  });
 }
 
 function encode(

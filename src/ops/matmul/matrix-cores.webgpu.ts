@@ -1,4 +1,5 @@
 import type { GpuType, Program } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import { type Contiguous, productParams, whichTile } from "./tiled.webgpu.ts";
 
 /** One side of a product for matrix cores. */
@@ -106,32 +107,34 @@ const sideName = ({ along, isHalf, isWhole }: CoreSide): string =>
  * bounds then cost nothing.
  */
 export function matrixCoresProgram({ a, b, isInnerWhole, adds }: MatrixCoresVariant): Program {
-  const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
-  const isWhole = a.isWhole && b.isWhole;
-  const loads = lines(VECTORS, (i) => `${load("a", a, i, isInnerWhole)} ${load("b", b, i, isInnerWhole)}`);
-  const places = `${lines(VECTORS, (i) => place("a", a, i))}\n${lines(VECTORS, (i) => place("b", b, i))}`;
-  const compute = lines(CORE_DEPTH / FRAGMENT, (step) => {
-    const k = step * FRAGMENT;
-    return `{
+  return programNamed(
+    `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? " whole" : ""}${adds ? " adds" : ""}`,
+    () => {
+      const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
+      const isWhole = a.isWhole && b.isWhole;
+      const loads = lines(VECTORS, (i) => `${load("a", a, i, isInnerWhole)} ${load("b", b, i, isInnerWhole)}`);
+      const places = `${lines(VECTORS, (i) => place("a", a, i))}\n${lines(VECTORS, (i) => place("b", b, i))}`;
+      const compute = lines(CORE_DEPTH / FRAGMENT, (step) => {
+        const k = step * FRAGMENT;
+        return `{
       ${lines(FRAGMENTS, (j) => `let right${j} = ${fragment("b", b.along, j, k)};`)}
       ${lines(FRAGMENTS, (i) => `{ let left = ${fragment("a", a.along, i, k)}; ${lines(FRAGMENTS, (j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left, right${j}, sum${i}_${j});`)} }`)}
     }`;
-  });
-  const type = `subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>`;
-  return {
-    name: `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? " whole" : ""}${adds ? " adds" : ""}`,
-    requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
-    bindings: [
-      { name: "a", type: typeOf(a) },
-      { name: "b", type: typeOf(b) },
-      { name: "out", type: "f32", write: true },
-    ],
-    params: productParams,
-    workgroup: CORE_THREADS,
-    declarations: `
+      });
+      const type = `subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>`;
+      return {
+        requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
+        bindings: [
+          { name: "a", type: typeOf(a) },
+          { name: "b", type: typeOf(b) },
+          { name: "out", type: "f32", write: true },
+        ],
+        params: productParams,
+        workgroup: CORE_THREADS,
+        declarations: `
 var<workgroup> sliceA: array<array<f16, ${shareOf(a.along)}>, 2>;
 var<workgroup> sliceB: array<array<f16, ${shareOf(b.along)}>, 2>;`,
-    body: `${whichTile(CORE_TILE, CORE_TILE)}
+        body: `${whichTile(CORE_TILE, CORE_TILE)}
   let aStart = p.aOffset + batch * p.aBatch;
   let bStart = p.bOffset + batch * p.bBatch;
   let down = (lane / 32u) / 2u;
@@ -152,5 +155,7 @@ var<workgroup> sliceB: array<array<f16, ${shareOf(b.along)}>, 2>;`,
     workgroupBarrier();
   }
   ${eachInside(isWhole, (i, j, at) => `subgroupMatrixStore(&out, ${at}, sum${i}_${j}, false, p.yRow);`)}`,
-  };
+      };
+    },
+  );
 }

@@ -1,4 +1,5 @@
 import type { Program } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import { productParams, TILED_THREADS, whichTile } from "./tiled.webgpu.ts";
 
 /** Rows and columns of y that a workgroup works out, and how deep its slices of a and b are. */
@@ -7,22 +8,22 @@ const DEPTH = 16;
 
 /** Slices of a and b in workgroup memory, 4 x 4 sums in registers; elements are loaded one at a time, from wherever they lie. */
 export function stridedProgram(hasBias: boolean, adds: boolean): Program {
-  const sums = Array.from({ length: 4 }, (_, row) => `  var sum${row} = vec4<f32>(0.0);`).join("\n");
-  const steps = Array.from({ length: 4 }, (_, row) => {
-    return `      sum${row} += sliceA[k * ${TILE}u + row * 4u + ${row}u] * own;`;
-  }).join("\n");
-  const stores = Array.from({ length: 4 }, (_, row) => `  store(yStart, y0 + ${row}u, x0, sum${row});`).join("\n");
-  return {
-    name: `product strided${hasBias ? " bias" : ""}${adds ? " adds" : ""}`,
-    bindings: [
-      { name: "a", type: "f32" },
-      { name: "b", type: "f32" },
-      ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
-      { name: "out", type: "f32", write: true },
-    ],
-    params: productParams,
-    workgroup: TILED_THREADS,
-    declarations: `
+  return programNamed(`product strided${hasBias ? " bias" : ""}${adds ? " adds" : ""}`, () => {
+    const sums = Array.from({ length: 4 }, (_, row) => `  var sum${row} = vec4<f32>(0.0);`).join("\n");
+    const steps = Array.from({ length: 4 }, (_, row) => {
+      return `      sum${row} += sliceA[k * ${TILE}u + row * 4u + ${row}u] * own;`;
+    }).join("\n");
+    const stores = Array.from({ length: 4 }, (_, row) => `  store(yStart, y0 + ${row}u, x0, sum${row});`).join("\n");
+    return {
+      bindings: [
+        { name: "a", type: "f32" },
+        { name: "b", type: "f32" },
+        ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
+        { name: "out", type: "f32", write: true },
+      ],
+      params: productParams,
+      workgroup: TILED_THREADS,
+      declarations: `
 var<workgroup> sliceA: array<f32, ${TILE * DEPTH}>;
 var<workgroup> sliceB: array<f32, ${TILE * DEPTH}>;
 fn store(start: u32, row: u32, column: u32, sum: vec4<f32>) {
@@ -32,7 +33,7 @@ fn store(start: u32, row: u32, column: u32, sum: vec4<f32>) {
     out[at] = ${adds ? "out[at] + " : ""}sum[k]${hasBias ? " + bias[p.biasOffset + column + k]" : ""};
   }
 }`,
-    body: `
+      body: `
   ${whichTile(TILE, TILE)}
   let row = lane / 16u;
   let column = lane % 16u;
@@ -65,5 +66,6 @@ ${steps}
   let y0 = firstRow + row * 4u;
   let x0 = firstColumn + column * 4u;
 ${stores}`,
-  };
+    };
+  });
 }

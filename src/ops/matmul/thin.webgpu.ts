@@ -1,4 +1,4 @@
-import { groupSum, type Program } from "../../backends/webgpu/index.ts";
+import { groupSum, type Program, programNamed } from "../../backends/webgpu/index.ts";
 
 /** What a thin program is made for: few rows of a, the summed axis contiguous on both sides. */
 export interface ThinVariant {
@@ -29,25 +29,27 @@ const lines = (count: number, code: (i: number) => string): string =>
 
 /** Each column of b is read once, by neighbouring threads, for all rows of a. */
 export function thinProgram({ rows, hasBias, adds, subgroups }: ThinVariant): Program {
-  const each = (code: (row: number, column: number) => string): string =>
-    lines(rows, (row) => lines(COLUMNS, (column) => code(row, column)));
-  const total = (row: number, column: number): string => {
-    const sum = `dot(sum${row}_${column}, vec4<f32>(1.0))`;
-    return subgroups ? `subgroupAdd(${sum})` : `groupSum(lane, ${sum})`;
-  };
-  return {
-    name: `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${subgroups ? " subgroups" : ""}`,
-    ...(subgroups ? { requires: ["subgroups"] } : {}),
-    bindings: [
-      { name: "a", type: "vec4<f32>" },
-      { name: "b", type: "vec4<f32>" },
-      ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
-      { name: "out", type: "f32", write: true },
-    ],
-    params: thinParams,
-    workgroup: THIN_THREADS,
-    declarations: subgroups ? "" : groupSum(THIN_THREADS, LANES),
-    body: `
+  return programNamed(
+    `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${subgroups ? " subgroups" : ""}`,
+    () => {
+      const each = (code: (row: number, column: number) => string): string =>
+        lines(rows, (row) => lines(COLUMNS, (column) => code(row, column)));
+      const total = (row: number, column: number): string => {
+        const sum = `dot(sum${row}_${column}, vec4<f32>(1.0))`;
+        return subgroups ? `subgroupAdd(${sum})` : `groupSum(lane, ${sum})`;
+      };
+      return {
+        ...(subgroups ? { requires: ["subgroups"] } : {}),
+        bindings: [
+          { name: "a", type: "vec4<f32>" },
+          { name: "b", type: "vec4<f32>" },
+          ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
+          { name: "out", type: "f32", write: true },
+        ],
+        params: thinParams,
+        workgroup: THIN_THREADS,
+        declarations: subgroups ? "" : groupSum(THIN_THREADS, LANES),
+        body: `
   let batch = group / p.groupsOfColumns;
   let first = (group % p.groupsOfColumns) * ${THIN_COLUMNS}u + (lane / ${LANES}u) * ${COLUMNS}u;
   let aStart = (p.aOffset + batch * p.aBatch) / 4u;
@@ -67,5 +69,7 @@ export function thinProgram({ rows, hasBias, adds, subgroups }: ThinVariant): Pr
     }
   }`,
   )}`,
-  };
+      };
+    },
+  );
 }

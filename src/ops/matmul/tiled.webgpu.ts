@@ -1,4 +1,5 @@
 import type { Program } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 
 /** Along which axis neighbouring elements of a side lie side by side: the summed one, the other one, or neither that is known. */
 export type Along = "inner" | "outer" | "strided";
@@ -85,32 +86,36 @@ function placeBlock(side: "a" | "b", along: Contiguous, tile: number): string {
 
 /** Slices of a and b in workgroup memory, the next ones on their way in registers, sums in registers. */
 export function tiledProgram({ tile, a, b, wide, hasBias, adds, isUnrolled }: TiledVariant): Program {
-  const depth = depthOf(tile);
-  const blocks = tile / 4;
-  const parts = tile / 64;
-  const slice = depth * blocks;
-  const eachSum = (code: (row: number, half: number) => string): string =>
-    lines(4 * parts, (row) => lines(parts, (half) => code(row, half)));
-  const load = `
+  return programNamed(
+    `product tiled ${tile} ${a} ${b}${wide ? " wide" : ""}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isUnrolled ? " unrolled" : ""}`,
+    () => {
+      const depth = depthOf(tile);
+      const blocks = tile / 4;
+      const parts = tile / 64;
+      const slice = depth * blocks;
+      const eachSum = (code: (row: number, half: number) => string): string =>
+        lines(4 * parts, (row) => lines(parts, (half) => code(row, half)));
+      const load = `
     if (isA) { ${loadBlock("a", a, tile)} } else { ${loadBlock("b", b, tile)} }`;
-  const place = `
+      const place = `
     if (isA) { ${placeBlock("a", a, tile)} } else { ${placeBlock("b", b, tile)} }`;
-  const step = (k: string): string => `{
+      const step = (k: string): string => `{
       ${lines(parts, (half) => `let a${half} = sliceA[${k} * ${blocks}u + ${16 * half}u + down]; let b${half} = sliceB[${k} * ${blocks}u + ${16 * half}u + across];`)}
       ${eachSum((row, half) => `sum${row}_${half} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${half}, sum${row}_${half});`)}
     }`;
-  const compute = isUnrolled ? lines(depth, (k) => step(`${k}u`)) : `for (var k = 0u; k < ${depth}u; k++) ${step("k")}`;
-  return {
-    name: `product tiled ${tile} ${a} ${b}${wide ? " wide" : ""}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isUnrolled ? " unrolled" : ""}`,
-    bindings: [
-      { name: "a", type: "vec4<f32>" },
-      { name: "b", type: "vec4<f32>" },
-      ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
-      { name: "out", type: wide ? "vec4<f32>" : "f32", write: true },
-    ],
-    params: productParams,
-    workgroup: TILED_THREADS,
-    declarations: `
+      const compute = isUnrolled
+        ? lines(depth, (k) => step(`${k}u`))
+        : `for (var k = 0u; k < ${depth}u; k++) ${step("k")}`;
+      return {
+        bindings: [
+          { name: "a", type: "vec4<f32>" },
+          { name: "b", type: "vec4<f32>" },
+          ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
+          { name: "out", type: wide ? "vec4<f32>" : "f32", write: true },
+        ],
+        params: productParams,
+        workgroup: TILED_THREADS,
+        declarations: `
 var<workgroup> sliceA: array<vec4<f32>, ${slice}>;
 var<workgroup> sliceB: array<vec4<f32>, ${slice}>;
 fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
@@ -127,7 +132,7 @@ fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
   }`
   }
 }`,
-    body: `${whichTile(tile, tile)}
+        body: `${whichTile(tile, tile)}
   let aStart = p.aOffset + batch * p.aBatch;
   let bStart = p.bOffset + batch * p.bBatch;
   let isA = lane < ${TILED_THREADS / 2}u;
@@ -150,5 +155,7 @@ fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
   }
   let yStart = p.yOffset + (batch * p.splits + part) * p.yBatch;
   ${eachSum((row, h) => `store(firstRow + ${(row >> 2) * 64 + (row & 3)}u + 4u * down, firstColumn + ${64 * h}u + 4u * across, yStart, sum${row}_${h});`)}`,
-  };
+      };
+    },
+  );
 }

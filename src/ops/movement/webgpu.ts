@@ -3,6 +3,7 @@ import {
   type GpuMemory,
   mergeAxes,
   type Program,
+  programNamed,
   type WebgpuKernel,
   type WebgpuKernelContext,
   walkCode,
@@ -18,8 +19,7 @@ const names = ["x", "out"] as const;
 
 /** Elements of four bytes, whatever they mean, from one walk to another. */
 function copyWords(rank: number): Program {
-  return {
-    name: `copy rank ${rank}`,
+  return programNamed(`copy rank ${rank}`, () => ({
     bindings: [
       { name: "xIn", type: "u32" },
       { name: "out", type: "u32", write: true },
@@ -30,33 +30,34 @@ function copyWords(rank: number): Program {
   if (index >= p.count) { return; }
   ${walkCode(names, rank)}
   out[outAt] = xIn[xAt];`,
-  };
+  }));
 }
 
 /** Smaller elements into dense ones: a thread gathers those of one word. */
 function copyParts(width: 1 | 2, rank: number): Program {
-  const perWord = 4 / width;
-  const bits = 8 * width;
-  return {
-    name: `copy ${width} bytes rank ${rank}`,
-    bindings: [
-      { name: "xIn", type: "u32" },
-      { name: "out", type: "u32", write: true },
-    ],
-    params: walkParams(["x"], rank),
-    workgroup: WORKGROUP,
-    declarations: `
+  return programNamed(`copy ${width} bytes rank ${rank}`, () => {
+    const perWord = 4 / width;
+    const bits = 8 * width;
+    return {
+      bindings: [
+        { name: "xIn", type: "u32" },
+        { name: "out", type: "u32", write: true },
+      ],
+      params: walkParams(["x"], rank),
+      workgroup: WORKGROUP,
+      declarations: `
 fn part(index: u32) -> u32 {
   ${walkCode(["x"], rank)}
   return (xIn[xAt / ${perWord}u] >> (${bits}u * (xAt % ${perWord}u))) & ${2 ** bits - 1}u;
 }`,
-    body: `
+      body: `
   let first = index * ${perWord}u;
   if (first >= p.count) { return; }
   var word = 0u;
   for (var k = 0u; k < ${perWord}u && first + k < p.count; k++) { word |= part(first + k) << (${bits}u * k); }
   out[index] = word;`,
-  };
+    };
+  });
 }
 
 const fillProgram: Program = {

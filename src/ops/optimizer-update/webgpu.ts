@@ -1,4 +1,4 @@
-import { groupSum, type Program, type WebgpuKernel } from "../../backends/webgpu/index.ts";
+import { groupSum, type Program, programNamed, type WebgpuKernel } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 const WORKGROUP = 64;
@@ -15,8 +15,7 @@ function update(
   body: string,
 ): Program {
   const all = [...written, ...read, ...given];
-  return {
-    name: `${name} ${all.join(" ")}`,
+  return programNamed(`${name} ${all.join(" ")}`, () => ({
     bindings: all.map((binding) => ({
       name: binding,
       type: binding === "skip" ? "i32" : "f32",
@@ -29,7 +28,7 @@ function update(
   if (index >= p.count) { return; }
   let g = gradient[p.gradientOffset + index]${given.includes("scale") ? " * scale[p.scaleOffset]" : ""};
   ${body}`,
-  };
+  }));
 }
 
 const at = (name: string): string => `${name}[p.${name}Offset + index]`;

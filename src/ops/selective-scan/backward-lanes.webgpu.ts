@@ -1,4 +1,5 @@
 import type { Program } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import { type BackwardShape, perRow, segmentCuts, sweepBindings, sweepParams } from "./backward-shape.webgpu.ts";
 import { CHUNK } from "./chunk.ts";
 import type { Operands } from "./operands.webgpu.ts";
@@ -44,26 +45,29 @@ export function lanesProgram(
   { states, channels, subgroup, parts }: LanesShape,
   isPacked: boolean,
 ): Program {
-  const { softplus, has } = variant;
-  const quads = quadsPerLane(states, parts);
-  const ids = has.has("segmentIds");
-  const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
-  const rows = perRow.filter((name) => name !== "dz" || has.has("z"));
-  const lines = (count: number, code: (i: number) => string): string =>
-    Array.from({ length: count }, (_, i) => code(i)).join("\n");
-  const each = (code: (q: number) => string): string => lines(quads, code);
-  const eachStep = (code: (s: number) => string): string => lines(STEPS, code);
-  const out = (name: string): string => (isPacked ? "results" : name);
-  const quadAt = (name: string, row: string, q: number): string =>
-    laneQuad(operands, name, row, `firstQuad + ${q}u`, { states, quads: parts * quads });
-  const coefficient = (name: "B" | "C", s: number, q: number): string =>
-    has.has(`constant${name}`)
-      ? `constant${name}${q}`
-      : `staged${name}[(base + ${s}u) * ${parts * quads}u + firstQuad + ${q}u]`;
-  const cut = (s: number): string => `isCut(b, first + base + ${s}u, first + count)`;
-  const load = (isBack: boolean): string =>
-    eachStep(
-      (s) => `
+  return programNamed(
+    `selectiveScan lanes ${subgroup} ${parts} ${variantName(variant, operands)}${isPacked ? " packed results" : ""}`,
+    () => {
+      const { softplus, has } = variant;
+      const quads = quadsPerLane(states, parts);
+      const ids = has.has("segmentIds");
+      const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
+      const rows = perRow.filter((name) => name !== "dz" || has.has("z"));
+      const lines = (count: number, code: (i: number) => string): string =>
+        Array.from({ length: count }, (_, i) => code(i)).join("\n");
+      const each = (code: (q: number) => string): string => lines(quads, code);
+      const eachStep = (code: (s: number) => string): string => lines(STEPS, code);
+      const out = (name: string): string => (isPacked ? "results" : name);
+      const quadAt = (name: string, row: string, q: number): string =>
+        laneQuad(operands, name, row, `firstQuad + ${q}u`, { states, quads: parts * quads });
+      const coefficient = (name: "B" | "C", s: number, q: number): string =>
+        has.has(`constant${name}`)
+          ? `constant${name}${q}`
+          : `staged${name}[(base + ${s}u) * ${parts * quads}u + firstQuad + ${q}u]`;
+      const cut = (s: number): string => `isCut(b, first + base + ${s}u, first + count)`;
+      const load = (isBack: boolean): string =>
+        eachStep(
+          (s) => `
     let i${s} = first + min(base + ${s}u, count - 1u);
     let row${s} = b * p.length + timeOf(i${s});
     let isThere${s} = base + ${s}u < count && isInside;
@@ -81,10 +85,10 @@ export function lanesProgram(
     }`
         : ""
     }`,
-    );
-  const walk = (isBack: boolean): string =>
-    eachStep(
-      (s) => `
+        );
+      const walk = (isBack: boolean): string =>
+        eachStep(
+          (s) => `
     ${ids ? `if (${cut(s)}) { ${each((q) => `h${q} = vec4<f32>(0.0);`)} }` : ""}
     ${each(
       (q) => `
@@ -92,53 +96,55 @@ export function lanesProgram(
     let less${s}_${q} = decayLess(delta${s} * A${q});
     h${q} = fma(less${s}_${q}, h${q}, fma(vec4<f32>(entering${s}), ${coefficient("B", s, q)}, h${q}));`,
     )}`,
-    );
-  /** Sums of some vectors over the channels of a subgroup, as statements and the names of what is left in a lane. */
-  const summed = (given: readonly string[], s: number): { code: string; left: readonly string[] } => {
-    const code: string[] = [];
-    let values = given.flatMap((name) => [0, 1, 2, 3].map((k) => `${name}[${k}]`));
-    for (let mask = parts; mask < subgroup; mask *= 2) {
-      const half = values.length / 2;
-      const isHalved = values.length > 1;
-      values = (isHalved ? values.slice(0, half) : values).map((value, i) => {
-        const name = `sum${s}_${mask}_${i}`;
-        if (isHalved) {
-          const other = values[half + i]!;
-          code.push(
-            `let ${name} = select(${value}, ${other}, has${mask}) + subgroupShuffleXor(select(${other}, ${value}, has${mask}), ${mask}u);`,
-          );
-        } else code.push(`let ${name} = ${value} + subgroupShuffleXor(${value}, ${mask}u);`);
-        return name;
-      });
-    }
-    return { code: code.join("\n"), left: values };
-  };
-  const across = (name: string): string => {
-    const code = [`var ${name}All = ${name};`];
-    for (let mask = 1; mask < parts; mask *= 2) code.push(`${name}All += subgroupShuffleXor(${name}All, ${mask}u);`);
-    return code.join(" ");
-  };
-  const vectors = staged.length * quads;
-  /** Which of a lane's values are left after the exchanges begins at `kept`, of all 4 x vectors. */
-  const halvings: string[] = [];
-  let size = 4 * vectors;
-  let repeats = "true";
-  for (let mask = parts; mask < subgroup; mask *= 2) {
-    if (size > 1) {
-      size /= 2;
-      halvings.push(`select(0u, ${size}u, has${mask})`);
-    } else repeats += ` && !has${mask}`;
-  }
-  const dSegment = (s: number): string =>
-    has.has("dSegmentStates")
-      ? `let ended = segmentBeforeStep(b, first + base + ${s}u);
+        );
+      /** Sums of some vectors over the channels of a subgroup, as statements and the names of what is left in a lane. */
+      const summed = (given: readonly string[], s: number): { code: string; left: readonly string[] } => {
+        const code: string[] = [];
+        let values = given.flatMap((name) => [0, 1, 2, 3].map((k) => `${name}[${k}]`));
+        for (let mask = parts; mask < subgroup; mask *= 2) {
+          const half = values.length / 2;
+          const isHalved = values.length > 1;
+          values = (isHalved ? values.slice(0, half) : values).map((value, i) => {
+            const name = `sum${s}_${mask}_${i}`;
+            if (isHalved) {
+              const other = values[half + i]!;
+              code.push(
+                `let ${name} = select(${value}, ${other}, has${mask}) + subgroupShuffleXor(select(${other}, ${value}, has${mask}), ${mask}u);`,
+              );
+            } else code.push(`let ${name} = ${value} + subgroupShuffleXor(${value}, ${mask}u);`);
+            return name;
+          });
+        }
+        return { code: code.join("\n"), left: values };
+      };
+      const across = (name: string): string => {
+        const code = [`var ${name}All = ${name};`];
+        for (let mask = 1; mask < parts; mask *= 2)
+          code.push(`${name}All += subgroupShuffleXor(${name}All, ${mask}u);`);
+        return code.join(" ");
+      };
+      const vectors = staged.length * quads;
+      /** Which of a lane's values are left after the exchanges begins at `kept`, of all 4 x vectors. */
+      const halvings: string[] = [];
+      let size = 4 * vectors;
+      let repeats = "true";
+      for (let mask = parts; mask < subgroup; mask *= 2) {
+        if (size > 1) {
+          size /= 2;
+          halvings.push(`select(0u, ${size}u, has${mask})`);
+        } else repeats += ` && !has${mask}`;
+      }
+      const dSegment = (s: number): string =>
+        has.has("dSegmentStates")
+          ? `let ended = segmentBeforeStep(b, first + base + ${s}u);
       if (ended >= 0 && u32(ended) < p.segments) { let endedRow = (b * p.segments + u32(ended)) * p.channels + c; ${each((q) => `g${q} += ${quadAt("dSegmentStates", "endedRow", q)};`)} }`
-      : "";
-  const back = (s: number): string => {
-    const given = staged.flatMap((name) => Array.from({ length: quads }, (_, q) => `given${name}${q}`));
-    const sums = vectors > 0 ? summed(given, s) : { code: "", left: [] };
-    const total = (code: (q: number) => string): string => Array.from({ length: quads }, (_, q) => code(q)).join(" + ");
-    return `{
+          : "";
+      const back = (s: number): string => {
+        const given = staged.flatMap((name) => Array.from({ length: quads }, (_, q) => `given${name}${q}`));
+        const sums = vectors > 0 ? summed(given, s) : { code: "", left: [] };
+        const total = (code: (q: number) => string): string =>
+          Array.from({ length: quads }, (_, q) => code(q)).join(" + ");
+        return `{
     ${each(
       (q) => `
     let B${q} = ${coefficient("B", s, q)};
@@ -180,17 +186,16 @@ export function lanesProgram(
     }
     ${ids ? `if (${cut(s)}) { ${each((q) => `g${q} = vec4<f32>(0.0);`)} ${dSegment(s)} }` : ""}
   }`;
-  };
-  return {
-    name: `selectiveScan lanes ${subgroup} ${parts} ${variantName(variant, operands)}${isPacked ? " packed results" : ""}`,
-    requires: ["subgroups"],
-    bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
-    params: sweepParams(operands),
-    workgroup: WORKGROUP,
-    declarations: `${scanCode(variant, operands, false)}
+      };
+      return {
+        requires: ["subgroups"],
+        bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
+        params: sweepParams(operands),
+        workgroup: WORKGROUP,
+        declarations: `${scanCode(variant, operands, false)}
 ${ids ? segmentCuts : ""}
 ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${CHUNK * parts * quads}>;`).join("\n")}`,
-    body: `
+        body: `
   let tile = group % p.tiles;
   let own = (group / p.tiles) % p.groups;
   let piece = (group / (p.tiles * p.groups)) % p.pieces;
@@ -271,5 +276,7 @@ ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${CHUNK *
       ${has.has("deltaBias") ? "partials[p.dDeltaBiasAt + state] = ofBias;" : ""}
     }
   }`,
-  };
+      };
+    },
+  );
 }

@@ -1,4 +1,5 @@
 import type { Program } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import { type BackwardShape, perRow, segmentCuts, sweepBindings, sweepParams } from "./backward-shape.webgpu.ts";
 import type { Operands } from "./operands.webgpu.ts";
 import { element, laneQuad, type Pieces, quadsOf, type ScanVariant, scanCode, variantName } from "./pieces.webgpu.ts";
@@ -33,26 +34,29 @@ export function sweepProgram(
   { states, channels, steps }: BackwardShape,
   isPacked: boolean,
 ): Program {
-  const { softplus, has } = variant;
-  const quads = quadsOf(states);
-  const threads = channels * quads;
-  const ids = has.has("segmentIds");
-  const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
-  const rows = perRow.filter((name) => name !== "dz" || has.has("z"));
-  const items = Math.ceil((steps * channels) / threads);
-  const eachItem = (code: (j: number) => string): string => Array.from({ length: items }, (_, j) => code(j)).join("\n");
-  const eachStep = (code: (s: number) => string): string => Array.from({ length: steps }, (_, s) => code(s)).join("\n");
-  const out = (name: string): string => (isPacked ? "results" : name);
-  const quadAt = (name: string, row: string): string => laneQuad(operands, name, row, "quad", { states, quads });
-  const coefficient = (name: "B" | "C", s: number): string =>
-    has.has(`constant${name}`) ? `constant${name}` : `staged${name}[${s * quads}u + quad]`;
-  const cut = (s: number): string => (ids ? `isCut(b, first + block * ${steps}u + ${s}u, first + count)` : "false");
-  const dSegment = has.has("dSegmentStates")
-    ? `let ended = segmentBeforeStep(b, first + block * ${steps}u + STEP);
+  return programNamed(`selectiveScan sweep ${steps} ${variantName(variant, operands)}`, () => {
+    const { softplus, has } = variant;
+    const quads = quadsOf(states);
+    const threads = channels * quads;
+    const ids = has.has("segmentIds");
+    const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
+    const rows = perRow.filter((name) => name !== "dz" || has.has("z"));
+    const items = Math.ceil((steps * channels) / threads);
+    const eachItem = (code: (j: number) => string): string =>
+      Array.from({ length: items }, (_, j) => code(j)).join("\n");
+    const eachStep = (code: (s: number) => string): string =>
+      Array.from({ length: steps }, (_, s) => code(s)).join("\n");
+    const out = (name: string): string => (isPacked ? "results" : name);
+    const quadAt = (name: string, row: string): string => laneQuad(operands, name, row, "quad", { states, quads });
+    const coefficient = (name: "B" | "C", s: number): string =>
+      has.has(`constant${name}`) ? `constant${name}` : `staged${name}[${s * quads}u + quad]`;
+    const cut = (s: number): string => (ids ? `isCut(b, first + block * ${steps}u + ${s}u, first + count)` : "false");
+    const dSegment = has.has("dSegmentStates")
+      ? `let ended = segmentBeforeStep(b, first + block * ${steps}u + STEP);
         if (ended >= 0 && u32(ended) < p.segments) { g += ${quadAt("dSegmentStates", "(b * p.segments + u32(ended)) * p.channels + c")}; }`
-    : "";
-  /** Step sizes, inputs and gradients of a block's outputs, for channels of the tile. */
-  const stage = (isBack: boolean): string => `
+      : "";
+    /** Step sizes, inputs and gradients of a block's outputs, for channels of the tile. */
+    const stage = (isBack: boolean): string => `
 ${eachItem(
   (j) => `
     let item${j} = lane + ${j * threads}u;
@@ -93,20 +97,19 @@ ${eachItem(
     }`
     }
     workgroupBarrier();`;
-  const walk = (s: number, keep: boolean): string => `
+    const walk = (s: number, keep: boolean): string => `
     ${ids ? `if (${cut(s)}) { h = vec4<f32>(0.0); }` : ""}
     ${keep ? `let before${s} = h;` : ""}
     let delta${s}s = stagedDelta[${s * channels}u + w];
     let u${s}s = stagedU[${s * channels}u + w];
     let less${s} = decayLess(delta${s}s * scaledA);
     h = fma(less${s}, h, fma(vec4<f32>(delta${s}s * u${s}s), ${coefficient("B", s)}, h));`;
-  const sumsOf = (name: "B" | "C"): string => `ofSelection${name}`;
-  return {
-    name: `selectiveScan sweep ${steps} ${variantName(variant, operands)}`,
-    bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
-    params: sweepParams(operands),
-    workgroup: threads,
-    declarations: `${scanCode(variant, operands, false)}
+    const sumsOf = (name: "B" | "C"): string => `ofSelection${name}`;
+    return {
+      bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
+      params: sweepParams(operands),
+      workgroup: threads,
+      declarations: `${scanCode(variant, operands, false)}
 ${ids ? segmentCuts : ""}
 var<workgroup> stagedDelta: array<f32, ${steps * channels}>;
 var<workgroup> stagedU: array<f32, ${steps * channels}>;
@@ -114,7 +117,7 @@ var<workgroup> stagedDy: array<f32, ${steps * channels}>;
 ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${steps * quads}>;`).join("\n")}
 var<workgroup> parts: array<f32, ${3 * steps * threads}>;
 ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps * (threads + PADDING)}>;`).join("\n")}`,
-    body: `
+      body: `
   let tile = group % p.tiles;
   let own = (group / p.tiles) % p.groups;
   let piece = (group / (p.tiles * p.groups)) % p.pieces;
@@ -238,5 +241,6 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
     ${has.has("D") ? "partials[p.dDAt + at] = sumD;" : ""}
     ${has.has("deltaBias") ? "partials[p.dDeltaBiasAt + at] = sumBias;" : ""}
   }`,
-  };
+    };
+  });
 }

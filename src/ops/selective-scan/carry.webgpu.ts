@@ -1,4 +1,10 @@
-import { type Bound, type Program, type WebgpuKernelContext, wgslMath } from "../../backends/webgpu/index.ts";
+import {
+  type Bound,
+  type Program,
+  programNamed,
+  type WebgpuKernelContext,
+  wgslMath,
+} from "../../backends/webgpu/index.ts";
 import { type Operands, placeOperands } from "./operands.webgpu.ts";
 import { element, type Pieces, pieceParams, type ScanVariant, type SegmentMarks, WORKGROUP } from "./pieces.webgpu.ts";
 
@@ -21,25 +27,27 @@ export function makeLocals(context: WebgpuKernelContext, { batch, pieces, channe
  * place of each local state what comes into the piece. What leaves the last one goes to `out`.
  */
 function carryProgram(states: number, backward: boolean, segments: boolean, operands: Operands): Program {
-  const has = (name: string): boolean => operands.bufferOf[name] !== undefined;
-  const start = backward ? "dFinalState" : "initialState";
-  const lastSegment = has("dSegmentStates")
-    ? `
+  return programNamed(
+    `selectiveScan carry ${states}${backward ? " backward" : ""}${segments ? " segments" : ""} ${operands.key}`,
+    () => {
+      const has = (name: string): boolean => operands.bufferOf[name] !== undefined;
+      const start = backward ? "dFinalState" : "initialState";
+      const lastSegment = has("dSegmentStates")
+        ? `
   var last = -1;
   for (var k = p.pieces; k > 0u && last < 0; k--) { last = ${segments ? "marks[3u * (b * p.pieces + k - 1u) + 1u]" : "0"}; }
   if (last >= 0 && u32(last) < p.segments) { h += ${element(operands, "dSegmentStates", "(b * p.segments + u32(last)) * p.channels + c", "n")}; }`
-    : "";
-  return {
-    name: `selectiveScan carry ${states}${backward ? " backward" : ""}${segments ? " segments" : ""} ${operands.key}`,
-    bindings: [
-      ...operands.bindings,
-      ...(segments ? [{ name: "marks", type: "i32" } as const] : []),
-      { name: "locals", type: "f32", write: true },
-      { name: "out", type: "f32", write: true },
-    ],
-    params: [...pieceParams, ...operands.params, "sumsAt:u32", "outOffset:u32"],
-    workgroup: WORKGROUP,
-    declarations: `${wgslMath("expm1")}
+        : "";
+      return {
+        bindings: [
+          ...operands.bindings,
+          ...(segments ? [{ name: "marks", type: "i32" } as const] : []),
+          { name: "locals", type: "f32", write: true },
+          { name: "out", type: "f32", write: true },
+        ],
+        params: [...pieceParams, ...operands.params, "sumsAt:u32", "outOffset:u32"],
+        workgroup: WORKGROUP,
+        declarations: `${wgslMath("expm1")}
 fn isCut(b: u32, piece: u32) -> bool {
   ${
     segments
@@ -55,7 +63,7 @@ fn isCut(b: u32, piece: u32) -> bool {
   }
   return false;
 }`,
-    body: `
+        body: `
   if (index >= p.batch * p.channels * ${states}u) { return; }
   let c = index % p.channels;
   let n = (index / p.channels) % ${states}u;
@@ -81,7 +89,9 @@ fn isCut(b: u32, piece: u32) -> bool {
     }
   }
   out[p.outOffset + (b * p.channels + c) * ${states}u + n] = h;`,
-  };
+      };
+    },
+  );
 }
 
 /** Enqueues the second phase. `out` gets one dense state [batch channels state]. */

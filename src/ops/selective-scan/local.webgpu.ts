@@ -1,4 +1,5 @@
 import type { Program, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import { type Locals, makeLocals } from "./carry.webgpu.ts";
 import { type Operands, placeOperands } from "./operands.webgpu.ts";
@@ -27,45 +28,45 @@ const TOGETHER = 4;
  * from the last step to the first, the adjoint of the state before a step, g = exp(delta A) (g + dy C).
  */
 function localProgram(variant: ScanVariant, operands: Operands, backward: boolean): Program {
-  const { states, has } = variant;
-  const ids = has.has("segmentIds");
-  const selected = backward ? "C" : "B";
-  const isConstant = has.has(`constant${selected}`);
-  const quads = quadsOf(states);
-  const each = (code: (quad: number) => string): string => eachQuad(states, code);
-  const coefficient = (quad: number, step: number): string =>
-    isConstant ? `constant${quad}` : `staged${selected}[(s + ${step}u) * ${quads}u + ${quad}u]`;
-  const segmentGradient =
-    backward && has.has("dSegmentStates")
-      ? (segment: string) =>
-          `if (u32(${segment}) < p.segments) { ${each((quad) => `h${quad} += ${quadOf(operands, "dSegmentStates", `(b * p.segments + u32(${segment})) * p.channels + c`, quad, states)};`)} }`
-      : () => "";
-  const steps = (code: (step: number) => string): string =>
-    Array.from({ length: TOGETHER }, (_, j) => code(j)).join("");
-  const rowValue = (step: number): string => {
-    if (!backward) return element(operands, "u", `row${step}`, "c");
-    const given = element(operands, "dy", `row${step}`, "c");
-    if (!has.has("z")) return given;
-    return `gated(${given}, ${element(operands, "z", `row${step}`, "c")})`;
-  };
-  return {
-    name: `selectiveScan local${backward ? " backward" : ""} ${variantName(variant, operands)}`,
-    bindings: [
-      ...operands.bindings,
-      ...(ids
-        ? ([
-            { name: "ids", type: "i32" },
-            { name: "marks", type: "i32" },
-          ] as const)
-        : []),
-      { name: "locals", type: "f32", write: true },
-    ],
-    params: [...pieceParams, ...operands.params, "idsOffset:u32", "sumsAt:u32", "tiles:u32"],
-    workgroup: WORKGROUP,
-    declarations: `${scanCode(variant, operands)}
+  return programNamed(`selectiveScan local${backward ? " backward" : ""} ${variantName(variant, operands)}`, () => {
+    const { states, has } = variant;
+    const ids = has.has("segmentIds");
+    const selected = backward ? "C" : "B";
+    const isConstant = has.has(`constant${selected}`);
+    const quads = quadsOf(states);
+    const each = (code: (quad: number) => string): string => eachQuad(states, code);
+    const coefficient = (quad: number, step: number): string =>
+      isConstant ? `constant${quad}` : `staged${selected}[(s + ${step}u) * ${quads}u + ${quad}u]`;
+    const segmentGradient =
+      backward && has.has("dSegmentStates")
+        ? (segment: string) =>
+            `if (u32(${segment}) < p.segments) { ${each((quad) => `h${quad} += ${quadOf(operands, "dSegmentStates", `(b * p.segments + u32(${segment})) * p.channels + c`, quad, states)};`)} }`
+        : () => "";
+    const steps = (code: (step: number) => string): string =>
+      Array.from({ length: TOGETHER }, (_, j) => code(j)).join("");
+    const rowValue = (step: number): string => {
+      if (!backward) return element(operands, "u", `row${step}`, "c");
+      const given = element(operands, "dy", `row${step}`, "c");
+      if (!has.has("z")) return given;
+      return `gated(${given}, ${element(operands, "z", `row${step}`, "c")})`;
+    };
+    return {
+      bindings: [
+        ...operands.bindings,
+        ...(ids
+          ? ([
+              { name: "ids", type: "i32" },
+              { name: "marks", type: "i32" },
+            ] as const)
+          : []),
+        { name: "locals", type: "f32", write: true },
+      ],
+      params: [...pieceParams, ...operands.params, "idsOffset:u32", "sumsAt:u32", "tiles:u32"],
+      workgroup: WORKGROUP,
+      declarations: `${scanCode(variant, operands)}
 fn gated(x: f32, z: f32) -> f32 { return x * z * sigmoidOf(z); }
 ${isConstant ? "" : `var<workgroup> staged${selected}: array<vec4<f32>, ${STAGED * quads}>;`}`,
-    body: `
+      body: `
   let tile = group % (p.tiles * p.groups);
   let piece = (group / (p.tiles * p.groups)) % p.pieces;
   let b = group / (p.tiles * p.groups * p.pieces);
@@ -135,7 +136,8 @@ ${isConstant ? "" : `var<workgroup> staged${selected}: array<vec4<f32>, ${STAGED
     ${each((quad) => storeQuad("locals", `(b * p.pieces + piece) * ${states}u * p.channels + c`, quad, states, `h${quad}`, "p.channels"))}
     locals[p.sumsAt + at] = sum;
   }`,
-  };
+    };
+  });
 }
 
 /** Enqueues the first phase. */

@@ -1,4 +1,5 @@
 import type { Bound, Program, WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
+import { programNamed } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import { fillPart } from "../movement/webgpu.ts";
 import { selectiveScanBackward } from "./backward.webgpu.ts";
@@ -40,55 +41,57 @@ const stateOutputs = ["finalState", "segmentStates", "chunkStates"] as const;
  * are asked for. With a single piece it is all there is to do.
  */
 function finalProgram(variant: ScanVariant, operands: Operands, places: StatePlaces, isSingle: boolean): Program {
-  const { states, has } = variant;
-  const ids = has.has("segmentIds");
-  const quads = quadsOf(states);
-  const each = (code: (quad: number) => string): string => eachQuad(states, code);
-  const coefficient = (name: "B" | "C", quad: number, step: number): string =>
-    has.has(`constant${name}`) ? `constant${name}${quad}` : `staged${name}[(s + ${step}u) * ${quads}u + ${quad}u]`;
-  const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
-  const steps = (code: (step: number) => string): string =>
-    Array.from({ length: TOGETHER }, (_, j) => code(j)).join("");
-  const store = (name: (typeof stateOutputs)[number], row: string): string =>
-    `if (isInside) { let at = p.${name}At + (${row}) * ${states}u; ${each((quad) => storeQuad(places.bufferOf[name]!, "at", quad, states, `h${quad}`))} }`;
-  const segmentEnd = has.has("segmentStates")
-    ? `if (current >= 0 && u32(current) < p.segments) { ${store("segmentStates", "(b * p.segments + u32(current)) * p.channels + c")} }`
-    : "";
-  const entry = (quad: number): string => {
-    if (!isSingle) {
-      const parts = Array.from({ length: 4 }, (_, k) =>
-        4 * quad + k < states ? `entries[entryAt + ${4 * quad + k}u * p.channels]` : "0.0",
-      );
-      return `vec4<f32>(${parts.join(", ")})`;
-    }
-    return has.has("initialState")
-      ? quadOf(operands, "initialState", "b * p.channels + c", quad, states)
-      : "vec4<f32>(0.0)";
-  };
-  return {
-    name: `selectiveScan final${isSingle ? " single" : ""} ${variantName(variant, operands)} ${places.key}`,
-    bindings: [
-      ...operands.bindings,
-      ...(isSingle ? [] : [{ name: "entries", type: "f32" } as const]),
-      ...(ids
-        ? ([
-            { name: "ids", type: "i32" },
-            { name: "marks", type: "i32" },
-          ] as const)
-        : []),
-      { name: "y", type: "f32", write: true },
-      ...places.names.map((name) => ({ name, type: "f32", write: true }) as const),
-    ],
-    params: [
-      ...pieceParams,
-      ...operands.params,
-      ...(["idsOffset:u32", "tiles:u32", "yOffset:u32", "chunks:u32"] as const),
-      ...stateOutputs.map((name) => `${name}At:u32` as const),
-    ],
-    workgroup: WORKGROUP,
-    declarations: `${scanCode(variant, operands)}
+  return programNamed(
+    `selectiveScan final${isSingle ? " single" : ""} ${variantName(variant, operands)} ${places.key}`,
+    () => {
+      const { states, has } = variant;
+      const ids = has.has("segmentIds");
+      const quads = quadsOf(states);
+      const each = (code: (quad: number) => string): string => eachQuad(states, code);
+      const coefficient = (name: "B" | "C", quad: number, step: number): string =>
+        has.has(`constant${name}`) ? `constant${name}${quad}` : `staged${name}[(s + ${step}u) * ${quads}u + ${quad}u]`;
+      const staged = (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
+      const steps = (code: (step: number) => string): string =>
+        Array.from({ length: TOGETHER }, (_, j) => code(j)).join("");
+      const store = (name: (typeof stateOutputs)[number], row: string): string =>
+        `if (isInside) { let at = p.${name}At + (${row}) * ${states}u; ${each((quad) => storeQuad(places.bufferOf[name]!, "at", quad, states, `h${quad}`))} }`;
+      const segmentEnd = has.has("segmentStates")
+        ? `if (current >= 0 && u32(current) < p.segments) { ${store("segmentStates", "(b * p.segments + u32(current)) * p.channels + c")} }`
+        : "";
+      const entry = (quad: number): string => {
+        if (!isSingle) {
+          const parts = Array.from({ length: 4 }, (_, k) =>
+            4 * quad + k < states ? `entries[entryAt + ${4 * quad + k}u * p.channels]` : "0.0",
+          );
+          return `vec4<f32>(${parts.join(", ")})`;
+        }
+        return has.has("initialState")
+          ? quadOf(operands, "initialState", "b * p.channels + c", quad, states)
+          : "vec4<f32>(0.0)";
+      };
+      return {
+        bindings: [
+          ...operands.bindings,
+          ...(isSingle ? [] : [{ name: "entries", type: "f32" } as const]),
+          ...(ids
+            ? ([
+                { name: "ids", type: "i32" },
+                { name: "marks", type: "i32" },
+              ] as const)
+            : []),
+          { name: "y", type: "f32", write: true },
+          ...places.names.map((name) => ({ name, type: "f32", write: true }) as const),
+        ],
+        params: [
+          ...pieceParams,
+          ...operands.params,
+          ...(["idsOffset:u32", "tiles:u32", "yOffset:u32", "chunks:u32"] as const),
+          ...stateOutputs.map((name) => `${name}At:u32` as const),
+        ],
+        workgroup: WORKGROUP,
+        declarations: `${scanCode(variant, operands)}
 ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${STAGED * quads}>;`).join("\n")}`,
-    body: `
+        body: `
   let tile = group % (p.tiles * p.groups);
   let piece = (group / (p.tiles * p.groups)) % p.pieces;
   let b = group / (p.tiles * p.groups * p.pieces);
@@ -157,7 +160,9 @@ ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${STAGED 
     ${staged.length === 0 ? "" : "workgroupBarrier();"}
   }
   if (piece + 1u == p.pieces) { ${segmentEnd} ${isSingle ? store("finalState", "b * p.channels + c") : ""} }`,
-  };
+      };
+    },
+  );
 }
 
 /** Where states go: each to its tensor, or one behind another in scratch where the device binds few buffers. */

@@ -1,23 +1,27 @@
-import { type Program, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
+import { type Program, programNamed, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
 import { type Operands, placeOperands } from "../selective-scan/operands.webgpu.ts";
 import { element } from "../selective-scan/pieces.webgpu.ts";
 
 const WORKGROUP = 64;
 
 function program(states: number, softplus: boolean, operands: Operands): Program {
-  const of = (name: string, row: string, column: string): string => element(operands, name, row, column);
-  const has = (name: string): boolean => operands.bufferOf[name] !== undefined;
-  return {
-    name: `stateUpdate ${states}${softplus ? " softplus" : ""} ${operands.key}`,
-    bindings: [...operands.bindings, { name: "h", type: "f32", write: true }, { name: "y", type: "f32", write: true }],
-    params: [
-      ...(["count:u32", "channels:u32", "groups:u32", "hOffset:u32", "hBatch:u32", "hChannel:u32"] as const),
-      ...operands.params,
-      "yOffset:u32",
-    ],
-    workgroup: WORKGROUP,
-    declarations: wgslMath("exp", "softplus", "sigmoid"),
-    body: `
+  return programNamed(`stateUpdate ${states}${softplus ? " softplus" : ""} ${operands.key}`, () => {
+    const of = (name: string, row: string, column: string): string => element(operands, name, row, column);
+    const has = (name: string): boolean => operands.bufferOf[name] !== undefined;
+    return {
+      bindings: [
+        ...operands.bindings,
+        { name: "h", type: "f32", write: true },
+        { name: "y", type: "f32", write: true },
+      ],
+      params: [
+        ...(["count:u32", "channels:u32", "groups:u32", "hOffset:u32", "hBatch:u32", "hChannel:u32"] as const),
+        ...operands.params,
+        "yOffset:u32",
+      ],
+      workgroup: WORKGROUP,
+      declarations: wgslMath("exp", "softplus", "sigmoid"),
+      body: `
   if (index >= p.count) { return; }
   let c = index % p.channels;
   let b = index / p.channels;
@@ -34,7 +38,8 @@ function program(states: number, softplus: boolean, operands: Operands): Program
   }
   ${has("z") ? `let z = ${of("z", "b", "c")}; sum = sum * z * sigmoidOf(z);` : ""}
   y[p.yOffset + index] = sum;`,
-  };
+    };
+  });
 }
 
 const stateUpdate: WebgpuKernel = (context, { inputs, outputs, axes, params }) => {
