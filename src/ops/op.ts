@@ -103,14 +103,19 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
 
   const given = op.shapes?.(inputs, params);
   const outputs: Record<string, Tensor> = {};
-  for (const output of op.signature.outputs) {
-    if (output.optional && op.produces && !op.produces(output.name, inputs, params)) continue;
-    const shape = given?.[output.name] ?? outputShape(op.name, output, sizes);
-    const dtype = op.outputDtype?.(output.name, inputs, params) ?? float;
-    outputs[output.name] = allocateTensor(backend, dtype, shape, op.outputLayout);
-  }
   const call: KernelCall = { op: op.name, inputs, outputs, params, axes: sizes.named };
-  backend.launch(kernel, call);
+  try {
+    for (const output of op.signature.outputs) {
+      if (output.optional && op.produces && !op.produces(output.name, inputs, params)) continue;
+      const shape = given?.[output.name] ?? outputShape(op.name, output, sizes);
+      const dtype = op.outputDtype?.(output.name, inputs, params) ?? float;
+      outputs[output.name] = allocateTensor(backend, dtype, shape, op.outputLayout);
+    }
+    backend.launch(kernel, call);
+  } catch (error) {
+    for (const output of Object.values(outputs)) output.dispose();
+    throw error;
+  }
   for (const name of op.mutates ?? []) inputs[name]!.storage.version++;
   backend.recorder?.record(op, call);
   return outputs;

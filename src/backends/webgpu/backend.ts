@@ -7,18 +7,21 @@ import type {
   MemoryUse,
   Recorder,
 } from "../../tensor/device.ts";
-import { DeviceError, type MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
+import { DeviceError, MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { Batch } from "./batch.ts";
 import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
 import { FAILURE_BYTES, Failures } from "./failures.ts";
 import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
+import { LateErrors } from "./late-errors.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Profiler } from "./profiler.ts";
 import type { Program } from "./program.ts";
 
 /** MAP_READ and COPY_DST. */
 const STAGING_USAGE = 0x1 | 0x8;
+/** How long a read that failed waits for the device to say that it is lost. */
+const LOSS_MILLISECONDS = 200;
 
 /**
  * The WebGPU backend: ops append dispatches to a batch, which goes to the device when it is full, flushed, or read from.
@@ -38,7 +41,7 @@ export class WebgpuBackend implements Backend {
   readonly #pool: BufferPool;
   readonly #batch: Batch;
   readonly #context: EncodingContext;
-  #failure: MambaError | undefined;
+  readonly #errors: LateErrors;
   #gone: DeviceError | undefined;
   #disposed = false;
 
@@ -50,12 +53,13 @@ export class WebgpuBackend implements Backend {
     this.description = description || card || vendor || "unknown adapter";
     this.features = new Set(device.features);
     this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
-    this.#pool = new BufferPool(device);
-    this.#batch = new Batch(device, new Pipelines(device));
+    this.#errors = new LateErrors(device);
+    this.#pool = new BufferPool(device, this.#errors);
+    const pipelines = new Pipelines(device, this.#errors);
+    this.#errors.used = () => this.#pool.facts.used;
+    this.#errors.causeOf = (message) => pipelines.causeOf(message);
+    this.#batch = new Batch(device, pipelines);
     this.#context = new EncodingContext(device, this.#pool, this.#batch, info);
-    device.onuncapturederror = ({ error }) => {
-      this.#failure ??= lateError(error, this.#pool.facts.used);
-    };
     this.lost = device.lost.then(({ reason, message }) => {
       this.#gone = new DeviceError(
         `webgpu: the device was lost (${reason}); ${message || "the driver gave no reason"}; open another and load the model again`,
@@ -135,15 +139,17 @@ export class WebgpuBackend implements Backend {
     this.#batch.submit();
     try {
       await staging.mapAsync(1);
-      this.#throwFailure();
+      await this.#throwLate();
       const mapped = staging.getMappedRange();
       if (failure) this.#throwNoted(failure, new Int32Array(mapped.slice(size)));
       const start = byteOffset - from;
       return new Uint8Array(mapped.slice(start, start + byteLength));
     } catch (cause) {
-      this.#throwFailure();
-      await Promise.resolve();
-      throw this.#gone ?? cause;
+      if (cause instanceof MambaError) throw cause;
+      await this.#throwLate();
+      // a lost device says so soon after it has refused to map
+      const pause = new Promise<undefined>((resolve) => setTimeout(resolve, LOSS_MILLISECONDS));
+      throw (await Promise.race([this.lost, pause])) ?? this.#errors.refused(cause);
     } finally {
       staging.destroy();
     }
@@ -176,27 +182,22 @@ export class WebgpuBackend implements Backend {
     throw error;
   }
 
-  #throwFailure(): void {
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure) throw failure;
+  async #throwLate(): Promise<void> {
+    const error = await this.#errors.take();
+    if (!error) return;
+    if (error instanceof OutOfMemoryError && !this.#gone) {
+      // the next, smaller try should find what this one left
+      this.#batch.submit();
+      this.#batch.forget();
+      this.#pool.trim();
+    }
+    throw error;
   }
 
   #assertOpen(): void {
-    if (this.#gone) throw this.#gone;
+    if (this.#gone && !this.#disposed) throw this.#gone;
     if (this.#disposed) throw new DeviceError("device webgpu: must be open; it was disposed; open another", {});
   }
-}
-
-function lateError(error: GPUError, used: number): MambaError {
-  const message = error.message.trim();
-  if (/out.?of.?memory/i.test(error.constructor.name) || /out of memory/i.test(message)) {
-    return new OutOfMemoryError(
-      `webgpu: the device must have room for what is asked of it; ${message} (${used} bytes are in use); use a smaller batch`,
-      { used },
-    );
-  }
-  return new DeviceError(`webgpu: the device refused a command; ${message}; please report this`, { message });
 }
 
 function memoryOf(bound: Bound): GpuMemory {
@@ -216,6 +217,9 @@ interface SubgroupMatrixConfig {
   readonly componentType: string;
   readonly resultComponentType: string;
 }
+
+/** Bytes of workgroup memory that programs for matrix cores may take. */
+const MATRIX_CORE_STORAGE = 32768;
 
 function hasHalfMatrices(features: ReadonlySet<string>, info: GPUAdapterInfo): boolean {
   if (!features.has("chromium-experimental-subgroup-matrix") || !features.has("shader-f16")) return false;
@@ -246,8 +250,11 @@ class EncodingContext implements WebgpuKernelContext {
     this.#device = device;
     this.features = new Set(device.features);
     this.subgroupSize = subgroupSizeOf(this.features, info);
-    this.hasMatrixCores = this.subgroupSize === 32 && hasHalfMatrices(this.features, info);
     this.limits = device.limits;
+    this.hasMatrixCores =
+      this.subgroupSize === 32 &&
+      this.limits.maxComputeWorkgroupStorageSize >= MATRIX_CORE_STORAGE &&
+      hasHalfMatrices(this.features, info);
     this.#pool = pool;
     this.#batch = batch;
   }
@@ -263,7 +270,7 @@ class EncodingContext implements WebgpuKernelContext {
   }
 
   scratch(byteLength: number): GpuMemory {
-    const memory = this.#pool.allocate(byteLength);
+    const memory = this.#pool.allocate(byteLength, this.#op);
     this.#scratch.push(memory);
     return memory;
   }

@@ -51,25 +51,24 @@ export class Batch {
     const bytes = Math.ceil(paramBytes(program) / this.#alignment) * this.#alignment;
     if (this.#at + bytes > ARENA_BYTES) this.submit();
     writeParams(program, params, this.#params, this.#at);
-    const { pipeline } = this.#pipelines.get(program);
+    const { pipeline, layout } = this.#pipelines.get(program, op);
     this.#encoder ??= this.#device.createCommandEncoder();
     if (this.profiler) this.#endPass();
     this.#pass ??= this.#encoder.beginComputePass(this.profiler?.next(op, program.name));
     this.#pass.setPipeline(pipeline);
-    this.#pass.setBindGroup(0, this.#groupOf(program, bound), [this.#at]);
+    this.#pass.setBindGroup(0, this.#groupOf(program, bound, layout), [this.#at]);
     this.#pass.dispatchWorkgroups(...gridOf(groups));
     this.#at += bytes;
     for (const memory of bound) memory.lastBatch = this.number;
   }
 
-  #groupOf(program: Program, bound: readonly GpuMemory[]): GPUBindGroup {
+  #groupOf(program: Program, bound: readonly GpuMemory[], layout: GPUBindGroupLayout): GPUBindGroup {
     const key = `${program.name}|${bound.map(({ id }) => id).join()}`;
     const known = this.#groups.get(key);
     if (known) return known;
     if (this.#groups.size >= MOST_GROUPS_KEPT) this.#groups.clear();
     const entries: GPUBindGroupEntry[] = bound.map(({ buffer }, binding) => ({ binding, resource: { buffer } }));
     entries.push({ binding: bound.length, resource: { buffer: this.#arena, size: paramBytes(program) } });
-    const { layout } = this.#pipelines.get(program);
     const made = this.#device.createBindGroup({ label: program.name, layout, entries });
     this.#groups.set(key, made);
     return made;

@@ -1,4 +1,5 @@
 import { invariant, OutOfMemoryError } from "../../tensor/errors.ts";
+import type { LateErrors } from "./late-errors.ts";
 
 /** STORAGE, COPY_SRC and COPY_DST; the names of the flags are no globals in Node. */
 const USAGE = 0x80 | 0x4 | 0x8;
@@ -11,6 +12,8 @@ export interface GpuMemory {
   readonly id: number;
   /** Number of the last batch of commands that names the buffer. */
   lastBatch: number;
+  /** Set when the device had no room for it. */
+  isInvalid?: boolean;
 }
 
 /** Sizes that buffers come in: four to each power of two, so that at most a fifth is wasted. */
@@ -26,6 +29,7 @@ export function sizeClass(byteLength: number): number {
  */
 export class BufferPool {
   readonly #device: GPUDevice;
+  readonly #errors: LateErrors;
   readonly #largest: number;
   readonly #free = new Map<number, GpuMemory[]>();
   #nextId = 0;
@@ -33,8 +37,10 @@ export class BufferPool {
   #peak = 0;
   #live = 0;
 
-  constructor(device: GPUDevice) {
+  /** @param errors - is told what the device has no room for */
+  constructor(device: GPUDevice, errors: LateErrors) {
     this.#device = device;
+    this.#errors = errors;
     const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
     this.#largest = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 4) * 4;
   }
@@ -44,8 +50,11 @@ export class BufferPool {
     return { used: this.#used, peak: this.#peak, live: this.#live };
   }
 
-  /** @throws OutOfMemoryError if the device has no buffers of that size */
-  allocate(byteLength: number): GpuMemory {
+  /**
+   * @param op - what it is for, where an op asks
+   * @throws OutOfMemoryError if the device has no buffers of that size
+   */
+  allocate(byteLength: number, op?: string): GpuMemory {
     if (byteLength > this.#largest) {
       throw new OutOfMemoryError(
         `webgpu: a tensor must have at most ${this.#largest} bytes on this device; got ${byteLength} (${this.#used} are in use); use smaller tensors`,
@@ -53,15 +62,28 @@ export class BufferPool {
       );
     }
     const size = Math.min(sizeClass(byteLength), this.#largest);
-    const made = this.#free.get(size)?.pop() ?? {
-      buffer: this.#device.createBuffer({ size, usage: USAGE }),
-      id: this.#nextId++,
-      lastBatch: 0,
-    };
+    const made = this.#reuse(size) ?? this.#create(size, op);
     this.#used += size;
     this.#live++;
     this.#peak = Math.max(this.#peak, this.#used);
     return made;
+  }
+
+  #reuse(size: number): GpuMemory | undefined {
+    const list = this.#free.get(size);
+    for (let memory = list?.pop(); memory; memory = list?.pop()) if (!memory.isInvalid) return memory;
+    return undefined;
+  }
+
+  #create(size: number, op: string | undefined): GpuMemory {
+    return this.#errors.guard(
+      "out-of-memory",
+      { ...(op ? { op } : {}), byteLength: size },
+      () => ({ buffer: this.#device.createBuffer({ size, usage: USAGE }), id: this.#nextId++, lastBatch: 0 }),
+      (made: GpuMemory) => {
+        made.isInvalid = true;
+      },
+    );
   }
 
   free(memory: GpuMemory): void {
@@ -69,6 +91,7 @@ export class BufferPool {
     invariant(this.#live > 0, "a buffer was freed twice");
     this.#used -= size;
     this.#live--;
+    if (memory.isInvalid) return;
     const list = this.#free.get(size) ?? [];
     list.push(memory);
     this.#free.set(size, list);

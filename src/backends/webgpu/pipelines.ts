@@ -1,3 +1,4 @@
+import type { Cause, LateErrors } from "./late-errors.ts";
 import { type Program, programCode } from "./program.ts";
 
 /** Visibility of compute shaders. */
@@ -14,28 +15,47 @@ export class Pipelines {
   readonly #device: GPUDevice;
   readonly #byName = new Map<string, Pipeline>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  /** The ops that programs were first run for. */
+  readonly #ops = new Map<string, string>();
+  readonly #errors: LateErrors;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, errors: LateErrors) {
     this.#device = device;
+    this.#errors = errors;
   }
 
-  /** Compiles a program once. Errors in it reach the device's error scopes. */
-  get(program: Program): Pipeline {
-    const known = this.#byName.get(program.name);
+  /** Compiles a program once, for an op. One that the device refuses is reported, and tried again the next time. */
+  get(program: Program, op: string): Pipeline {
+    const { name } = program;
+    const known = this.#byName.get(name);
     if (known) return known;
-    const layout = this.#layout(program);
-    const code = programCode(program);
-    const module = this.#device.createShaderModule({ label: program.name, code });
-    const made: Pipeline = {
-      layout,
-      pipeline: this.#device.createComputePipeline({
-        label: program.name,
-        layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
-        compute: { module, entryPoint: "main" },
-      }),
-    };
-    this.#byName.set(program.name, made);
+    this.#ops.set(name, op);
+    const made = this.#errors.guard(
+      "validation",
+      { op, program: name },
+      () => this.#compile(program),
+      () => this.#byName.delete(name),
+    );
+    this.#byName.set(name, made);
     return made;
+  }
+
+  /** The program that a message of the device names, and its op. */
+  causeOf(message: string): Cause {
+    let program = "";
+    for (const name of this.#ops.keys()) if (name.length > program.length && message.includes(name)) program = name;
+    return program ? { op: this.#ops.get(program)!, program } : {};
+  }
+
+  #compile(program: Program): Pipeline {
+    const layout = this.#layout(program);
+    const module = this.#device.createShaderModule({ label: program.name, code: programCode(program) });
+    const pipeline = this.#device.createComputePipeline({
+      label: program.name,
+      layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: "main" },
+    });
+    return { layout, pipeline };
   }
 
   #layout({ bindings }: Program): GPUBindGroupLayout {
