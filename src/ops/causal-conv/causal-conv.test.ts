@@ -43,6 +43,18 @@ testOp(causalConvOp, {
       params: { activation: "silu", reverse: true },
       omit: ["segmentIds"],
     },
+    // channels in fours
+    { axes: { ...axes, length: 70, channels: 8 }, params: { activation: "silu" }, omit: ["segmentIds"] },
+    {
+      axes: { ...axes, length: 67, channels: 12, window: 3 },
+      params: { activation: "silu", reverse: true },
+      omit: ["segmentIds", "bias"],
+    },
+    {
+      axes: { ...axes, length: 2, channels: 4, window: 6 },
+      params: { activation: "none" },
+      omit: ["segmentIds"],
+    },
     { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(63, 40, 3) },
     { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(64, 50, 1) },
     { axes: { ...axes, length: 200 }, params: { activation: "silu" }, fill: packedLong(65, 40, 3) },
