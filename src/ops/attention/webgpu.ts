@@ -1,5 +1,5 @@
 import type { WebgpuKernelContext } from "../../backends/webgpu/index.ts";
-import { type Bound, type Program, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
+import { type Bound, type Program, programNamed, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { denseIds } from "../embedding/webgpu.ts";
@@ -70,10 +70,9 @@ function program(
   hasSegments: boolean,
   reads: readonly string[],
   writes: readonly string[],
-  body: string,
+  body: () => string,
 ): Program {
-  return {
-    name: `${name} ${width}${hasSegments ? " segments" : ""}`,
+  return programNamed(`${name} ${width}${hasSegments ? " segments" : ""}`, () => ({
     bindings: [
       ...reads.map((one) => ({ name: one, type: "f32" as const })),
       ...(hasSegments ? [{ name: "segmentIds", type: "i32" as const }] : []),
@@ -82,8 +81,8 @@ function program(
     params,
     workgroup: WORKGROUP,
     declarations: wgslMath("exp", "log") + (reads.includes("q") ? shared(width, hasSegments) : ""),
-    body,
-  };
+    body: body(),
+  }));
 }
 
 /** A thread works out one query: running maximum, sum and mixture of values. */
@@ -94,7 +93,7 @@ const forward = (width: number, hasSegments: boolean): Program =>
     hasSegments,
     ["q", "k", "v"],
     ["y", "logSumExp"],
-    `${queryStart}
+    () => `${queryStart}
   var mixed: array<f32, ${width}>;
   var most = -3.4e38;
   var total = 0.0;
@@ -121,7 +120,7 @@ const pullProgram = (width: number): Program =>
     false,
     ["y", "dy"],
     ["pull"],
-    `
+    () => `
   if (index >= p.batch * p.heads * p.length) { return; }
   let i = index % p.length;
   let h = (index / p.length) % p.heads;
@@ -139,7 +138,7 @@ const queryProgram = (width: number, hasSegments: boolean): Program =>
     hasSegments,
     ["q", "k", "v", "logSumExp", "dy", "pull"],
     ["dq"],
-    `${queryStart}
+    () => `${queryStart}
   var sum: array<f32, ${width}>;
   let row = denseRow(p.length, b, i, h);
   for (var key = firstKey(b, own); key <= own; key++) {
@@ -162,7 +161,7 @@ const keyProgram = (width: number, hasSegments: boolean): Program =>
     hasSegments,
     ["q", "k", "v", "logSumExp", "dy", "pull"],
     ["dkv"],
-    `
+    () => `
   if (index >= p.batch * p.heads * p.keys) { return; }
   let key = index % p.keys;
   let h = (index / p.keys) % p.heads;

@@ -32,17 +32,14 @@ function forwardProgram(given: Given): Program {
   const value = `(x[${rowStart("x")} + c]${given["residual"] ? ` + residual[${rowStart("residual")} + c]` : ""})`;
   const scale = given["weight"] ? " * weight[p.weightOffset + c]" : "";
   const shift = given["bias"] ? " + bias[p.biasOffset + c]" : "";
-  return rowProgram(
-    "layerNorm",
-    forwardOperands(given),
-    ["epsilon:f32"],
-    groupSum(WORKGROUP),
-    `${statistics(value)}
+  return rowProgram("layerNorm", forwardOperands(given), ["epsilon:f32"], () => ({
+    declarations: groupSum(WORKGROUP),
+    body: `${statistics(value)}
   if (group >= p.rows) { return; }
   ${eachChannel(`let own = ${value};
     ${given["residual"] ? `sum[${rowStart("sum")} + c] = own;` : ""}
     y[${rowStart("y")} + c] = (own - mean) * factor${scale}${shift};`)}`,
-  );
+  }));
 }
 
 const backwardOperands = ({ weight, dsum }: Given): Operand[] => [
@@ -58,12 +55,9 @@ const backwardOperands = ({ weight, dsum }: Given): Operand[] => [
 function backwardProgram(given: Given): Program {
   const scaled = `dy[${rowStart("dy")} + c]${given["weight"] ? " * weight[p.weightOffset + c]" : ""}`;
   const unit = `(x[${rowStart("x")} + c] - mean) * factor`;
-  return rowProgram(
-    "layerNormBackward",
-    backwardOperands(given),
-    ["epsilon:f32"],
-    groupSum(WORKGROUP),
-    `${statistics(`x[${rowStart("x")} + c]`)}
+  return rowProgram("layerNormBackward", backwardOperands(given), ["epsilon:f32"], () => ({
+    declarations: groupSum(WORKGROUP),
+    body: `${statistics(`x[${rowStart("x")} + c]`)}
   var sums = 0.0;
   var products = 0.0;
   ${eachChannel(`sums += ${scaled}; products += ${unit} * ${scaled};`)}
@@ -74,7 +68,7 @@ function backwardProgram(given: Given): Program {
   ${eachChannel(`
     let own = factor * (${scaled} - shift - ${unit} * pull);
     dx[${rowStart("dx")} + c] = own${given["dsum"] ? ` + dsum[${rowStart("dsum")} + c]` : ""};`)}`,
-  );
+  }));
 }
 
 const weightOperands: Operand[] = [
@@ -89,8 +83,9 @@ const weightProgram: Program = rowProgram(
   "layerNormWeightGradient",
   weightOperands,
   ["chunk:u32", "chunks:u32"],
-  "",
-  `
+  () => ({
+    declarations: "",
+    body: `
   let blocks = (p.channels + ${WORKGROUP - 1}u) / ${WORKGROUP}u;
   let chunk = group / blocks;
   let c = (group % blocks) * ${WORKGROUP}u + lane;
@@ -104,6 +99,7 @@ const weightProgram: Program = rowProgram(
   }
   partial[chunk * p.channels + c] = ofWeight;
   partial[(p.chunks + chunk) * p.channels + c] = ofBias;`,
+  }),
 );
 
 const layerNorm: WebgpuKernel = (context, { inputs, outputs, params }) => {

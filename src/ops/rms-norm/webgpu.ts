@@ -2,6 +2,7 @@ import {
   type Bound,
   groupSum,
   type Program,
+  programNamed,
   type WebgpuKernel,
   type WebgpuKernelContext,
 } from "../../backends/webgpu/index.ts";
@@ -29,13 +30,11 @@ export function rowProgram(
   name: string,
   operands: readonly Operand[],
   params: Program["params"],
-  declarations: string,
-  body: string,
+  make: () => Pick<Program, "declarations" | "body">,
 ): Program {
   const own = operands.filter(({ present }) => present);
   const key = own.map((operand) => operand.name).join(" ");
-  return {
-    name: `${name} ${key}`,
+  return programNamed(`${name} ${key}`, () => ({
     bindings: own.map((operand) => ({ name: operand.name, type: "f32", write: operand.kind === "out" })),
     params: [
       ...(["rows:u32", "channels:u32"] as const),
@@ -43,9 +42,8 @@ export function rowProgram(
       ...own.flatMap((operand) => [`${operand.name}Offset:u32`, `${operand.name}Row:u32`] as const),
     ],
     workgroup: WORKGROUP,
-    declarations,
-    body,
-  };
+    ...make(),
+  }));
 }
 
 /** Binds the operands that are there, rows in whatever way they lie. */
@@ -87,12 +85,9 @@ const forwardOperands = ({ weight, residual }: Options): Operand[] => [
 
 function forwardProgram(options: Options): Program {
   const value = `x[${rowStart("x")} + c]${options["residual"] ? ` + residual[${rowStart("residual")} + c]` : ""}`;
-  return rowProgram(
-    "rmsNorm",
-    forwardOperands(options),
-    ["epsilon:f32"],
-    groupSum(WORKGROUP),
-    `
+  return rowProgram("rmsNorm", forwardOperands(options), ["epsilon:f32"], () => ({
+    declarations: groupSum(WORKGROUP),
+    body: `
   let row = min(group, p.rows - 1u);
   var squares = 0.0;
   ${eachChannel(`let value = ${value}; squares += value * value;`)}
@@ -101,7 +96,7 @@ function forwardProgram(options: Options): Program {
   ${eachChannel(`let value = ${value};
     ${options["residual"] ? `sum[${rowStart("sum")} + c] = value;` : ""}
     y[${rowStart("y")} + c] = value * factor${options["weight"] ? " * weight[p.weightOffset + c]" : ""};`)}`,
-  );
+  }));
 }
 
 const backwardOperands = ({ weight, dsum }: Options): Operand[] => [
@@ -116,12 +111,9 @@ const backwardOperands = ({ weight, dsum }: Options): Operand[] => [
 /** Each row's gradient of x, and its factor for the gradient of the weight. */
 function backwardProgram(options: Options): Program {
   const scaled = `dy[${rowStart("dy")} + c]${options["weight"] ? " * weight[p.weightOffset + c]" : ""}`;
-  return rowProgram(
-    "rmsNormBackward",
-    backwardOperands(options),
-    ["epsilon:f32"],
-    groupSum(WORKGROUP),
-    `
+  return rowProgram("rmsNormBackward", backwardOperands(options), ["epsilon:f32"], () => ({
+    declarations: groupSum(WORKGROUP),
+    body: `
   let row = min(group, p.rows - 1u);
   var squares = 0.0;
   var products = 0.0;
@@ -133,7 +125,7 @@ function backwardProgram(options: Options): Program {
   ${eachChannel(`
     let own = factor * (${scaled} - x[${rowStart("x")} + c] * pull);
     dx[${rowStart("dx")} + c] = own${options["dsum"] ? ` + dsum[${rowStart("dsum")} + c]` : ""};`)}`,
-  );
+  }));
 }
 
 const weightOperands: Operand[] = [
@@ -145,12 +137,9 @@ const weightOperands: Operand[] = [
 
 /** Gradients of the weight, a row of partial sums per chunk of rows. */
 const weightProgram: Program = {
-  ...rowProgram(
-    "rmsNormWeightGradient",
-    weightOperands,
-    ["chunk:u32", "chunks:u32"],
-    "",
-    `
+  ...rowProgram("rmsNormWeightGradient", weightOperands, ["chunk:u32", "chunks:u32"], () => ({
+    declarations: "",
+    body: `
   let blocks = (p.channels + ${WORKGROUP - 1}u) / ${WORKGROUP}u;
   let chunk = group / blocks;
   let c = (group % blocks) * ${WORKGROUP}u + lane;
@@ -160,7 +149,7 @@ const weightProgram: Program = {
     total += dy[${rowStart("dy")} + c] * x[${rowStart("x")} + c] * factors[row];
   }
   partial[chunk * p.channels + c] = total;`,
-  ),
+  })),
 };
 
 const rmsNorm: WebgpuKernel = (context, { inputs, outputs, params }) => {
