@@ -13,6 +13,9 @@ export {
 export { Dropout } from "./dropout.ts";
 export { Embedding } from "./embedding.ts";
 export { GatedMlp, type GatedMlpParameters } from "./gated-mlp.ts";
+export { type HermitianEigen, hermitianEigen } from "./hippo/hermitian-eigen.ts";
+export { type HippoMeasure, type HippoSystem, hippo } from "./hippo/measures.ts";
+export { type NormalPlusLowRank, normalPlusLowRank } from "./hippo/nplr.ts";
 export type { InitialiseOptions } from "./initialisers.ts";
 export { Linear, type LinearParameters } from "./linear.ts";
 export {
