@@ -10,14 +10,7 @@ export { type MatchedMamba, type MatchInput, matchMamba } from "./match-mamba.ts
 export { checkFits } from "./memory-need.ts";
 export { mambaParameterShapes, toCheckpointName, toOwnName } from "./name-map.ts";
 export { type OpenCheckpoint, openCheckpoint } from "./open-checkpoint.ts";
-export {
-  decodeBlocks,
-  dequantizeMatrix,
-  encodeBlocks,
-  type QuantizedMatrix,
-  type QuantizedType,
-  quantizeMatrix,
-} from "./quantize.ts";
+export { decodeBlocks, encodeBlocks } from "./quantize.ts";
 export { readSafetensors } from "./safetensors.ts";
 export { encodeSafetensors, type TensorData, type TensorToWrite, writeSafetensors } from "./safetensors-write.ts";
 export {

@@ -2,8 +2,9 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { float16ToNumber } from "../tensor/dtype.ts";
 import { CheckpointError, DtypeError, ShapeError } from "../tensor/errors.ts";
+import { dequantizeMatrix, quantizeMatrix } from "../tensor/quantize.ts";
 import { Random } from "../tensor/random.ts";
-import { decodeBlocks, dequantizeMatrix, encodeBlocks, quantizeMatrix } from "./quantize.ts";
+import { decodeBlocks, encodeBlocks } from "./quantize.ts";
 import { readSafetensors } from "./safetensors.ts";
 
 const golden = new URL("../../test/fixtures/ggml-blocks/blocks.safetensors", import.meta.url).pathname;

@@ -31,6 +31,7 @@ export {
 export * from "./errors.ts";
 export { ignoreLeaks, reportLeaks } from "./leaks.ts";
 export { flattenParameters, nestParameters, type Parameters } from "./parameters.ts";
+export { dequantizeMatrix, type QuantizedMatrix, type QuantizedType, quantizeMatrix } from "./quantize.ts";
 export { philox4x32, Random } from "./random.ts";
 export { scope } from "./scope.ts";
 export { broadcastShapes, denseStrides, formatShape, isDense, type Shape, sizeOf } from "./shape.ts";
