@@ -174,10 +174,16 @@ function commonBackend(op: Op, inputs: Tensors): Backend {
   return backendOf(first[1].device);
 }
 
+const variadicSignatures = new Map<string, Signature>();
+
 function signatureOf(op: Op, inputs: Tensors): Signature {
   if (!op.variadic) return op.signature;
   const names = Object.keys(inputs);
-  return parseSignature(`${names.map((name) => `${name}[*]`).join(", ")} ${op.signature.text}`);
+  const text = `${names.map((name) => `${name}[*]`).join(", ")} ${op.signature.text}`;
+  // a model's optimizer comes with the same hundreds of names at every step
+  const known = variadicSignatures.get(text) ?? parseSignature(text);
+  variadicSignatures.set(text, known);
+  return known;
 }
 
 function checkDtypes(op: Op, inputs: Tensors): DType {

@@ -1,4 +1,4 @@
-import { adamwUpdate, sgdUpdate } from "../ops/optimizer-update/index.ts";
+import { adamwUpdateAll, sgdUpdate } from "../ops/optimizer-update/index.ts";
 import { ConfigError, StateError } from "../tensor/errors.ts";
 import { flattenParameters, type Parameters } from "../tensor/parameters.ts";
 import { formatShape } from "../tensor/shape.ts";
@@ -69,14 +69,9 @@ export function adamW(options: AdamWOptions = {}): Optimizer {
   checkRange("adamW", "epsilon", epsilon, 0, Number.POSITIVE_INFINITY);
   checkRange("adamW", "weightDecay", weightDecay, 0, Number.POSITIVE_INFINITY);
   const settings = { weightDecay, groups };
-  return new SlotOptimizer("adamW", ["mean", "square"], settings, (update) => {
-    const { parameter, gradient, slots, step, scale, skip, learningRate } = update;
-    adamwUpdate(
-      parameter,
-      gradient,
-      { mean: slots["mean"]!, square: slots["square"]! },
-      { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay: update.weightDecay, step, scale, skip },
-    );
+  return new SlotOptimizer("adamW", ["mean", "square"], settings, (updates, common) => {
+    const all = updates.map(({ slots, ...update }) => ({ ...update, mean: slots["mean"]!, square: slots["square"]! }));
+    adamwUpdateAll(all, { beta1: betas[0], beta2: betas[1], epsilon, ...common });
   });
 }
 
@@ -90,10 +85,10 @@ export function sgd(options: SgdOptions = {}): Optimizer {
   checkRange("sgd", "momentum", momentum, 0, 1);
   checkRange("sgd", "weightDecay", weightDecay, 0, Number.POSITIVE_INFINITY);
   const names = momentum > 0 ? ["velocity"] : [];
-  return new SlotOptimizer("sgd", names, { weightDecay, groups }, (update) => {
-    const { parameter, gradient, slots, learningRate, scale, skip } = update;
-    const rates = { learningRate, momentum, weightDecay: update.weightDecay };
-    sgdUpdate(parameter, gradient, slots["velocity"], { ...rates, scale, skip });
+  return new SlotOptimizer("sgd", names, { weightDecay, groups }, (updates, { scale, skip }) => {
+    for (const { parameter, gradient, slots, learningRate, weightDecay: decay } of updates) {
+      sgdUpdate(parameter, gradient, slots["velocity"], { learningRate, momentum, weightDecay: decay, scale, skip });
+    }
   });
 }
 
@@ -107,19 +102,25 @@ interface Update {
   readonly parameter: Tensor;
   readonly gradient: Tensor;
   readonly slots: Readonly<Record<string, Tensor>>;
-  readonly step: number;
   readonly learningRate: number;
   readonly weightDecay: number;
+}
+
+/** What is the same for all parameters. */
+interface Common {
+  readonly step: number;
   readonly scale?: Tensor;
   readonly skip?: Tensor;
 }
+
+type Apply = (updates: readonly Update[], common: Common) => void;
 
 /** An optimizer that keeps some tensors of the parameter's shape beside each. */
 class SlotOptimizer implements Optimizer {
   readonly name: string;
   readonly #slotNames: readonly string[];
   readonly #settings: { readonly weightDecay: number; readonly groups: readonly ParameterGroup[] };
-  readonly #apply: (update: Update) => void;
+  readonly #apply: Apply;
   readonly #slots = new Map<string, Record<string, Tensor>>();
   #step = 0;
 
@@ -127,7 +128,7 @@ class SlotOptimizer implements Optimizer {
     name: string,
     slotNames: readonly string[],
     settings: { readonly weightDecay: number; readonly groups: readonly ParameterGroup[] },
-    apply: (update: Update) => void,
+    apply: Apply,
   ) {
     this.name = name;
     this.#slotNames = slotNames;
@@ -142,21 +143,20 @@ class SlotOptimizer implements Optimizer {
   update(parameters: Parameters, gradients: Parameters, { learningRate, scale, skip }: OptimizerStep): void {
     this.#step++;
     const own = flattenParameters(gradients);
+    const updates: Update[] = [];
     for (const [name, parameter] of flattenParameters(parameters)) {
       const gradient = own.get(name);
       if (!gradient) continue;
       const settings = settingsOf(name, parameter, this.#settings.groups, this.#settings.weightDecay);
-      this.#apply({
+      updates.push({
         parameter,
         gradient,
         slots: this.#slotsOf(name, parameter),
-        step: this.#step,
         learningRate: settings.learningRate(learningRate),
         weightDecay: settings.weightDecay,
-        scale,
-        skip,
       });
     }
+    this.#apply(updates, { step: this.#step, scale, skip });
   }
 
   uncount(): void {

@@ -105,7 +105,7 @@ export function globalNorm(gradients: Parameters): Tensor {
   const { device, dtype } = all[0]!;
   return scope(() => {
     const total = zeros([1], { device, dtype });
-    for (const gradient of all) addSquaredNorm(gradient, total);
+    addSquaredNorm(all, total);
     return sqrt(total);
   });
 }

@@ -9,5 +9,5 @@ export { type Bound, failureCode, type WebgpuKernel, type WebgpuKernelContext } 
 export { openWebgpu, type WebgpuDeviceOptions } from "./open.ts";
 export { type GpuBinding, type GpuType, type Program, programNamed } from "./program.ts";
 export { groupMax, groupSum } from "./reduction.ts";
-export { type MergedAxes, mergeAxes, walkCode, walkParams, walkValues } from "./strided.ts";
+export { type MergedAxes, mergeAxes, walkByFour, walkCode, walkParams, walkValues } from "./strided.ts";
 export { type WgslMath, wgslMath } from "./wgsl-math.ts";

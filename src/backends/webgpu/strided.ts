@@ -31,6 +31,29 @@ export function mergeAxes(shape: Shape, operands: readonly (readonly number[])[]
   return { sizes: [1], strides: operands.map(() => [0]) };
 }
 
+/**
+ * The same walk four elements at a time, or undefined where elements do not lie in whole groups of four: the last axis has stride 1 in
+ * every operand, and all else is a multiple of 4.
+ *
+ * @returns axes and offsets in units of four elements
+ */
+export function walkByFour(
+  { sizes, strides }: MergedAxes,
+  offsets: readonly number[],
+): { merged: MergedAxes; offsets: readonly number[] } | undefined {
+  const last = sizes.length - 1;
+  const fits =
+    sizes[last]! % 4 === 0 &&
+    offsets.every((offset) => offset % 4 === 0) &&
+    strides.every((own) => own.every((stride, axis) => (axis === last ? stride === 1 : stride % 4 === 0)));
+  if (!fits) return undefined;
+  const quarter = (values: readonly number[]): number[] => values.map((value, i) => (i === last ? value : value / 4));
+  return {
+    merged: { sizes: sizes.with(last, sizes[last]! / 4), strides: strides.map(quarter) },
+    offsets: offsets.map((offset) => offset / 4),
+  };
+}
+
 /** Parameters of a walk over merged axes: `count`, then for each operand its offset, then sizes and strides. */
 export function walkParams(names: readonly string[], rank: number): `${string}:u32`[] {
   const perAxis = Array.from({ length: rank }, (_, axis) => [`size${axis}`, ...names.map((name) => `${name}${axis}`)]);

@@ -4,6 +4,7 @@ import {
   type Program,
   programNamed,
   type WgslMath,
+  walkByFour,
   walkCode,
   walkParams,
   walkValues,
@@ -14,6 +15,8 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type BinaryName, binaryTable, type UnaryBackwardName, type UnaryName, unaryTable } from "./table.ts";
 
 const WORKGROUP = 64;
+/** Threads of a program that takes four elements a thread. */
+const WIDE_WORKGROUP = 256;
 
 /** y of x; dx of x, y and dy; and the functions that they call. */
 type Row = readonly [value: string, gradient: string, ...math: WgslMath[]];
@@ -49,21 +52,35 @@ const binaryRows: Record<BinaryName, string> = {
   greaterEqual: "select(0.0, 1.0, a >= b)",
 };
 
-function program(op: string, operands: readonly string[], rank: number, expression: string, math: WgslMath[]): Program {
-  return programNamed(`${op} rank ${rank}`, () => {
+/** How a program walks over its operands. */
+interface Walk {
+  readonly rank: number;
+  /** Four elements a thread. */
+  readonly isWide: boolean;
+}
+
+function program(
+  op: string,
+  operands: readonly string[],
+  { rank, isWide }: Walk,
+  expression: string,
+  math: WgslMath[],
+): Program {
+  return programNamed(`${op} rank ${rank}${isWide ? " by four" : ""}`, () => {
+    const type = isWide ? "vec4<f32>" : "f32";
+    const call = (part: string): string => `value(${operands.map((name) => `${name}${part}`).join(", ")})`;
+    const out = isWide ? `vec4<f32>(${["x", "y", "z", "w"].map((part) => call(`.${part}`)).join(", ")})` : call("");
     return {
-      bindings: [
-        ...operands.map((name) => ({ name: `${name}In`, type: "f32" as const })),
-        { name: "out", type: "f32", write: true },
-      ],
+      bindings: [...operands.map((name) => ({ name: `${name}In`, type }) as const), { name: "out", type, write: true }],
       params: [...walkParams(operands, rank), "outOffset:u32"],
-      workgroup: WORKGROUP,
-      declarations: wgslMath(...math),
+      workgroup: isWide ? WIDE_WORKGROUP : WORKGROUP,
+      declarations: `${wgslMath(...math)}
+fn value(${operands.map((name) => `${name}: f32`).join(", ")}) -> f32 { return ${expression}; }`,
       body: `
   if (index >= p.count) { return; }
   ${walkCode(operands, rank)}
   ${operands.map((name) => `let ${name} = ${name}In[${name}At];`).join("\n  ")}
-  out[p.outOffset + index] = ${expression};`,
+  out[p.outOffset + index] = ${out};`,
     };
   });
 }
@@ -84,9 +101,13 @@ function encode(
     tensors.map(({ shape, strides }) => broadcastStrides(shape, strides, y.shape)),
   );
   const offsets = tensors.map(({ offset }) => offset);
-  const params = { ...walkValues(operands, offsets, merged), outOffset: y.offset };
-  const own = program(op, operands, merged.sizes.length, expression, math);
-  context.dispatch(own, [...tensors, y], params, Math.ceil(y.size / WORKGROUP));
+  const wide = y.offset % 4 === 0 ? walkByFour(merged, offsets) : undefined;
+  const walk = { rank: merged.sizes.length, isWide: wide !== undefined };
+  const params = walkValues(operands, wide?.offsets ?? offsets, wide?.merged ?? merged);
+  params["outOffset"] = y.offset / (wide ? 4 : 1);
+  const own = program(op, operands, walk, expression, math);
+  const groups = Math.ceil(params["count"]! / (wide ? WIDE_WORKGROUP : WORKGROUP));
+  context.dispatch(own, [...tensors, y], params, groups);
 }
 
 const unary: WebgpuKernel = (context, { op, inputs, outputs }) => {

@@ -13,7 +13,10 @@ testOp(splitOp, {
   cases: [{ shapes: { x: [3, 7] }, params: { axis: 1, sizes: [2, 4, 1] }, ignore: ["parts", "part2"] }],
 });
 testOp(concatOp, {
-  cases: [{ shapes: { part0: [2, 3, 2], part1: [2, 1, 2], part2: [2, 4, 2] }, params: { axis: 1 } }],
+  cases: [
+    { shapes: { part0: [3, 4], part1: [3, 8], part2: [3, 4] }, params: { axis: 1 } },
+    { shapes: { part0: [2, 3, 2], part1: [2, 1, 2], part2: [2, 4, 2] }, params: { axis: 1 } },
+  ],
 });
 
 describe("movement", () => {

@@ -6,6 +6,7 @@ import {
   programNamed,
   type WebgpuKernel,
   type WebgpuKernelContext,
+  walkByFour,
   walkCode,
   walkParams,
   walkValues,
@@ -15,17 +16,19 @@ import { denseStrides } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 const WORKGROUP = 64;
+/** Threads of a program that moves four elements a thread. */
+const WIDE_WORKGROUP = 256;
 const names = ["x", "out"] as const;
 
-/** Elements of four bytes, whatever they mean, from one walk to another. */
-function copyWords(rank: number): Program {
-  return programNamed(`copy rank ${rank}`, () => ({
+/** Elements of four bytes, whatever they mean, from one walk to another, one or four a thread. */
+function copyWords(rank: number, isWide: boolean): Program {
+  return programNamed(`copy rank ${rank}${isWide ? " by four" : ""}`, () => ({
     bindings: [
-      { name: "xIn", type: "u32" },
-      { name: "out", type: "u32", write: true },
+      { name: "xIn", type: isWide ? "vec4<u32>" : "u32" },
+      { name: "out", type: isWide ? "vec4<u32>" : "u32", write: true },
     ],
     params: walkParams(names, rank),
-    workgroup: WORKGROUP,
+    workgroup: isWide ? WIDE_WORKGROUP : WORKGROUP,
     body: `
   if (index >= p.count) { return; }
   ${walkCode(names, rank)}
@@ -101,8 +104,11 @@ export function copyInto(
 ): void {
   if (x.size === 0) return;
   const merged = mergeAxes(x.shape, [x.strides, place.strides]);
-  const params = walkValues(names, [x.offset, place.offset], merged);
-  context.dispatch(copyWords(merged.sizes.length), [x, out], params, Math.ceil(x.size / WORKGROUP));
+  const offsets = [x.offset, place.offset];
+  const wide = walkByFour(merged, offsets);
+  const params = walkValues(names, wide?.offsets ?? offsets, wide?.merged ?? merged);
+  const groups = Math.ceil(params["count"]! / (wide ? WIDE_WORKGROUP : WORKGROUP));
+  context.dispatch(copyWords(merged.sizes.length, wide !== undefined), [x, out], params, groups);
 }
 
 const copy: WebgpuKernel = (context, { inputs, outputs }) => {

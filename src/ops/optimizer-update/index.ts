@@ -1,6 +1,6 @@
 import { DtypeError, ShapeError } from "../../tensor/errors.ts";
 import { formatShape } from "../../tensor/shape.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { dense } from "../movement/operations.ts";
 import { apply } from "../op.ts";
 import { adamwUpdateOp, addSquaredNormOp, averageUpdateOp, sgdUpdateOp } from "./operations.ts";
@@ -13,15 +13,33 @@ export interface UpdateOptions {
   readonly skip?: Tensor;
 }
 
-/** Options of {@link adamwUpdate}. */
-export interface AdamwUpdateOptions extends UpdateOptions {
-  readonly learningRate: number;
+/** What a step of AdamW has in common for all parameters. */
+export interface AdamwCommonOptions extends UpdateOptions {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
-  readonly weightDecay: number;
   /** Number of this step, from 1. */
   readonly step: number;
+}
+
+/** Options of {@link adamwUpdate}. */
+export interface AdamwUpdateOptions extends AdamwCommonOptions {
+  readonly learningRate: number;
+  readonly weightDecay: number;
+}
+
+/** One parameter's share of {@link adamwUpdateAll}. */
+export interface AdamwUpdate {
+  /** p, changed. */
+  readonly parameter: Tensor;
+  /** Of the shape of `parameter`. */
+  readonly gradient: Tensor;
+  /** m, of the shape of `parameter`, changed. */
+  readonly mean: Tensor;
+  /** v, of the shape of `parameter`, changed. */
+  readonly square: Tensor;
+  readonly learningRate: number;
+  readonly weightDecay: number;
 }
 
 /**
@@ -40,12 +58,52 @@ export function adamwUpdate(
   parameter: Tensor,
   gradient: Tensor,
   moments: { readonly mean: Tensor; readonly square: Tensor },
-  options: AdamwUpdateOptions,
+  { learningRate, weightDecay, ...common }: AdamwUpdateOptions,
 ): void {
+  adamwUpdateAll([{ parameter, gradient, ...moments, learningRate, weightDecay }], common);
+}
+
+/**
+ * The step of {@link adamwUpdate} on many parameters at once, which is faster than one after the other where a device has to be told
+ * of each.
+ *
+ * @throws ShapeError if a shape differs, or a tensor that is changed is not dense
+ */
+export function adamwUpdateAll(updates: readonly AdamwUpdate[], options: AdamwCommonOptions): void {
+  if (updates.length === 0) return;
   const { scale, skip, ...params } = options;
-  const { mean, square } = moments;
-  checkDense("adamwUpdate", { parameter, mean, square });
-  apply(adamwUpdateOp, { parameter, gradient: dense(gradient), mean, square, scale, skip }, params);
+  const inputs: Record<string, Tensor | undefined> = { scale, skip };
+  updates.forEach(({ parameter, gradient, mean, square }, i) => {
+    checkDense("adamwUpdate", { parameter, mean, square });
+    checkShapes("adamwUpdate", parameter, { gradient, mean, square });
+    const own = { parameter, gradient: dense(gradient), mean, square };
+    for (const [role, tensor] of Object.entries(own)) inputs[`${role}${i}`] = tensor;
+  });
+  const learningRates = updates.map(({ learningRate }) => learningRate);
+  const weightDecays = updates.map(({ weightDecay }) => weightDecay);
+  apply(adamwUpdateOp, present(inputs), { ...params, learningRates, weightDecays });
+  // mutates cannot name inputs of any number
+  for (const { parameter, mean, square } of updates) {
+    for (const changed of [parameter, mean, square]) changed.storage.version++;
+  }
+}
+
+/** A variadic op has no optional inputs: what is not there is left out. */
+function present(inputs: Readonly<Record<string, Tensor | undefined>>): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined)) as Record<
+    string,
+    Tensor
+  >;
+}
+
+function checkShapes(op: string, like: Tensor, others: Readonly<Record<string, Tensor>>): void {
+  for (const [argument, { shape }] of Object.entries(others)) {
+    if (shape.join() === like.shape.join()) continue;
+    throw new ShapeError(
+      `${op}: ${argument} must have the parameter's shape ${formatShape(like.shape)}; got ${formatShape(shape)}; pass the tensors of one parameter`,
+      { op, argument, expected: like.shape, actual: shape },
+    );
+  }
 }
 
 /** Options of {@link sgdUpdate}. */
@@ -88,12 +146,20 @@ export function averageUpdate(average: Tensor, x: Tensor, decay: number): void {
 }
 
 /**
- * Adds the sum of the squares of x to a number on the device; nothing is read back.
+ * Adds the sum of the squares of one tensor, or of many, to a number on the device; nothing is read back.
  *
  * @param total - [1], changed
+ * @throws ShapeError if `total` has more than one element
  */
-export function addSquaredNorm(x: Tensor, total: Tensor): void {
-  apply(addSquaredNormOp, { x: dense(x), total });
+export function addSquaredNorm(x: Tensor | readonly Tensor[], total: Tensor): void {
+  const all = x instanceof Tensor ? [x] : x;
+  if (total.size !== 1) {
+    throw new ShapeError(`addSquaredNorm: total must have one element; got ${formatShape(total.shape)}; pass [1]`, {
+      actual: total.shape,
+    });
+  }
+  const parts = Object.fromEntries(all.map((part, i) => [`part${i}`, dense(part)]));
+  apply(addSquaredNormOp, { total, ...parts });
 }
 
 function checkDense(op: string, changed: Readonly<Record<string, Tensor>>): void {

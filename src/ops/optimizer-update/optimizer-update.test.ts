@@ -3,8 +3,9 @@ import { fastBackends, normal, sharedDevice } from "../../../test/kit/test-op.ts
 import type { DeviceName } from "../../tensor/device.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
+import { mul } from "../elementwise/index.ts";
 import { slice } from "../movement/index.ts";
-import { adamwUpdate, addSquaredNorm, averageUpdate, sgdUpdate } from "./index.ts";
+import { adamwUpdate, adamwUpdateAll, addSquaredNorm, averageUpdate, sgdUpdate } from "./index.ts";
 
 const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.01 };
 
@@ -55,6 +56,44 @@ for (const name of ["reference", ...fastBackends] as DeviceName[]) {
       }
       const actual = await parameter.read();
       expect(Math.max(...Array.from(actual, (x, i) => Math.abs(x - start[i]!)))).toBeLessThan(2e-6);
+    });
+
+    it("updates many parameters at once as one after the other", async () => {
+      const device = await sharedDevice(name);
+      // sizes that come in groups of four and others, more than are bound to one dispatch; one begins within its storage
+      const sizes = [1024, 7, 4, 1030, 3, 2048, 5000, 0];
+      const make = async (part: number): Promise<Tensor[]> =>
+        Promise.all(sizes.map((size, i) => draw(size, 10 * part + i)));
+      const shifted = async (part: number): Promise<Tensor> => slice(await draw(12, 90 + part), { start: 3, end: 11 });
+      const groups = async (): Promise<Tensor[][]> =>
+        Promise.all([0, 1, 2, 3].map(async (part) => [...(await make(part)), await shifted(part)]));
+      const [one, all] = [await groups(), await groups()];
+      const scale = tensor([0.5], [1], { device, dtype: one[0]![0]!.dtype });
+      const updates = (given: Tensor[][]) =>
+        given[0]!.map((parameter, i) => {
+          const [gradient, mean, root] = [given[1]![i]!, given[2]![i]!, given[3]![i]!];
+          const square = mul(root, root);
+          return { parameter, gradient, mean, square, learningRate: 0.1 / (i + 1), weightDecay: 0.01 * i };
+        });
+      const { learningRate: _, weightDecay: __, ...common } = options;
+      for (const update of updates(one)) adamwUpdateAll([update], { ...common, step: 2, scale });
+      adamwUpdateAll(updates(all), { ...common, step: 2, scale });
+      for (const part of [0, 2]) {
+        for (const [i, alone] of one[part]!.entries()) expect(await all[part]![i]!.read()).toEqual(await alone.read());
+      }
+      const total = tensor([1], [1], { device, dtype: scale.dtype });
+      addSquaredNorm(one[0]!, total);
+      let expected = 1;
+      for (const parameter of one[0]!) for (const value of await parameter.read()) expected += value ** 2;
+      expect(Math.abs((await total.item()) / expected - 1)).toBeLessThan(1e-6);
+    });
+
+    it("wants one parameter's tensors to have one shape", async () => {
+      const [four, five] = [await draw(4, 1), await draw(5, 1)];
+      const moments = { mean: four, square: four };
+      expect(() => adamwUpdate(four, five, moments, { ...options, step: 1 })).toThrow(
+        /gradient must have the parameter's shape \[4\]; got \[5\]/,
+      );
     });
 
     it("changes nothing when told to skip", async () => {

@@ -1,4 +1,5 @@
 import type { ReferenceContext, ReferenceKernel } from "../../backends/reference/index.ts";
+import type { AdamwParams } from "./operations.ts";
 
 /** What multiplies the gradient; undefined if the step is to be skipped. */
 function gradientScale({ input, has }: ReferenceContext): number | undefined {
@@ -7,26 +8,25 @@ function gradientScale({ input, has }: ReferenceContext): number | undefined {
 }
 
 const adamwUpdate: ReferenceKernel = (context) => {
-  const { input, params } = context;
+  const { input, has, params } = context;
   const scale = gradientScale(context);
   if (scale === undefined) return;
-  const { learningRate, beta1, beta2, epsilon, weightDecay, step } = params as Record<string, number>;
-  const [parameter, gradient, mean, square] = ["parameter", "gradient", "mean", "square"].map(input) as [
-    ReturnType<typeof input>,
-    ReturnType<typeof input>,
-    ReturnType<typeof input>,
-    ReturnType<typeof input>,
-  ];
-  const meanCorrection = 1 - beta1! ** step!;
-  const squareCorrection = 1 - beta2! ** step!;
-  for (let i = 0; i < parameter.length; i++) {
-    const g = gradient[i]! * scale;
-    const m = beta1! * mean[i]! + (1 - beta1!) * g;
-    const v = beta2! * square[i]! + (1 - beta2!) * g * g;
-    mean[i] = m;
-    square[i] = v;
-    const kept = parameter[i]! * (1 - learningRate! * weightDecay!);
-    parameter[i] = kept - (learningRate! * (m / meanCorrection)) / (Math.sqrt(v / squareCorrection) + epsilon!);
+  const { beta1, beta2, epsilon, step, learningRates, weightDecays } = params as AdamwParams;
+  const meanCorrection = 1 - beta1 ** step;
+  const squareCorrection = 1 - beta2 ** step;
+  for (let k = 0; has(`parameter${k}`); k++) {
+    const [parameter, gradient] = [input(`parameter${k}`), input(`gradient${k}`)];
+    const [mean, square] = [input(`mean${k}`), input(`square${k}`)];
+    const [learningRate, weightDecay] = [learningRates[k]!, weightDecays[k]!];
+    for (let i = 0; i < parameter.length; i++) {
+      const g = gradient[i]! * scale;
+      const m = beta1 * mean[i]! + (1 - beta1) * g;
+      const v = beta2 * square[i]! + (1 - beta2) * g * g;
+      mean[i] = m;
+      square[i] = v;
+      const kept = parameter[i]! * (1 - learningRate * weightDecay);
+      parameter[i] = kept - (learningRate * (m / meanCorrection)) / (Math.sqrt(v / squareCorrection) + epsilon);
+    }
   }
 };
 
@@ -52,10 +52,13 @@ const averageUpdate: ReferenceKernel = ({ input, params }) => {
   for (let i = 0; i < x.length; i++) average[i] = decay * average[i]! + (1 - decay) * x[i]!;
 };
 
-const addSquaredNorm: ReferenceKernel = ({ input }) => {
-  let sum = 0;
-  for (const value of input("x")) sum += value * value;
-  input("total")[0]! += sum;
+const addSquaredNorm: ReferenceKernel = ({ input, inputNames }) => {
+  for (const name of inputNames) {
+    if (name === "total") continue;
+    let sum = 0;
+    for (const value of input(name)) sum += value * value;
+    input("total")[0]! += sum;
+  }
 };
 
 /** Reference kernels of this folder. */

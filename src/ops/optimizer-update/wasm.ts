@@ -1,6 +1,7 @@
 import { f32, type Range, type WasmKernel, type WasmKernelContext } from "../../backends/wasm/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { type AdamwParams, adamwSlots } from "./operations.ts";
 
 const ABSENT = 0;
 const CHUNK = 4096;
@@ -15,20 +16,21 @@ function rangesOf(context: WasmKernelContext, tensors: readonly (Tensor | undefi
 }
 
 const adamwUpdate: WasmKernel = (context, call) => {
-  const { inputs, params } = call;
-  const { learningRate, beta1, beta2, epsilon, weightDecay, step } = params as Record<string, number>;
-  const changed = [inputs["parameter"]!, inputs["mean"]!, inputs["square"]!];
-  const [parameter, mean, square] = changed as [Tensor, Tensor, Tensor];
-  if (parameter.size === 0) return;
-  const factors = [
-    ...[beta1!, 1 - beta1!, beta2!, 1 - beta2!, 1 - learningRate! * weightDecay!],
-    ...[learningRate! / (1 - beta1! ** step!), 1 / Math.sqrt(1 - beta2! ** step!), epsilon!],
-  ];
-  const tensors = [parameter, inputs["gradient"]!, mean, square].map((tensor) => context.address(tensor));
-  const words = [parameter.size, ...conditions(context, call), ...tensors, ...factors.map(f32)];
-  context.command("adamwUpdate", words, {
-    reads: rangesOf(context, Object.values(inputs)),
-    writes: rangesOf(context, changed),
+  const { beta1, beta2, epsilon, step, learningRates, weightDecays } = call.params as AdamwParams;
+  const given = rangesOf(context, [call.inputs["scale"], call.inputs["skip"]]);
+  adamwSlots(call.inputs).forEach(({ parameter, gradient, mean, square }, k) => {
+    if (parameter.size === 0) return;
+    const factors = [
+      ...[beta1, 1 - beta1, beta2, 1 - beta2, 1 - learningRates[k]! * weightDecays[k]!],
+      ...[learningRates[k]! / (1 - beta1 ** step), 1 / Math.sqrt(1 - beta2 ** step), epsilon],
+    ];
+    const tensors = [parameter, gradient, mean, square];
+    const addresses = tensors.map((tensor) => context.address(tensor));
+    const words = [parameter.size, ...conditions(context, call), ...addresses, ...factors.map(f32)];
+    context.command("adamwUpdate", words, {
+      reads: [...rangesOf(context, tensors), ...given],
+      writes: rangesOf(context, [parameter, mean, square]),
+    });
   });
 };
 
@@ -58,14 +60,16 @@ const averageUpdate: WasmKernel = (context, { inputs, params }) => {
 };
 
 const addSquaredNorm: WasmKernel = (context, { inputs }) => {
-  const { x, total } = inputs;
-  if (x!.size === 0) return;
-  const chunks = Math.ceil(x!.size / CHUNK);
-  const sums: Range = [context.scratch(chunks * 4), chunks * 4];
-  const from = context.range(x!);
-  context.command("squareChunks", [x!.size, from[0], sums[0]], { reads: [from], writes: [sums] });
+  const { total, ...parts } = inputs;
   const to = context.range(total!);
-  context.command("addChunkSums", [chunks, sums[0], to[0]], { reads: [sums, to], writes: [to] });
+  for (const x of Object.values(parts) as Tensor[]) {
+    if (x.size === 0) continue;
+    const chunks = Math.ceil(x.size / CHUNK);
+    const sums: Range = [context.scratch(chunks * 4), chunks * 4];
+    const from = context.range(x);
+    context.command("squareChunks", [x.size, from[0], sums[0]], { reads: [from], writes: [sums] });
+    context.command("addChunkSums", [chunks, sums[0], to[0]], { reads: [sums, to], writes: [to] });
+  }
 };
 
 /** Wasm kernels of this folder. */

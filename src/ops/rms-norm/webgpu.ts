@@ -1,5 +1,6 @@
 import {
   type Bound,
+  type GpuType,
   groupSum,
   type Program,
   programNamed,
@@ -25,17 +26,24 @@ export interface Operand {
   readonly present: boolean;
 }
 
-/** A program whose workgroups each work out one row, or one chunk of rows. */
+/**
+ * A program whose workgroups each work out one row, or one chunk of rows.
+ *
+ * @param make - its text, which the other arguments fix
+ * @param isWide - channels are taken four at a time, wherever they are counted
+ */
 export function rowProgram(
   name: string,
   operands: readonly Operand[],
   params: Program["params"],
   make: () => Pick<Program, "declarations" | "body">,
+  isWide = false,
 ): Program {
   const own = operands.filter(({ present }) => present);
   const key = own.map((operand) => operand.name).join(" ");
-  return programNamed(`${name} ${key}`, () => ({
-    bindings: own.map((operand) => ({ name: operand.name, type: "f32", write: operand.kind === "out" })),
+  const type = (operand: Operand): GpuType => (isWide && operand.name !== "factors" ? "vec4<f32>" : "f32");
+  return programNamed(`${name} ${key}${isWide ? " by four" : ""}`, () => ({
+    bindings: own.map((operand) => ({ name: operand.name, type: type(operand), write: operand.kind === "out" })),
     params: [
       ...(["rows:u32", "channels:u32"] as const),
       ...params,
@@ -83,20 +91,35 @@ const forwardOperands = ({ weight, residual }: Options): Operand[] => [
   { name: "sum", kind: "out", present: residual! },
 ];
 
-function forwardProgram(options: Options): Program {
+/** WGSL of rows whose elements are taken one or four at a time: the type of such a group, and the sum of its elements. */
+const elements = (isWide: boolean): string =>
+  isWide
+    ? `alias T = vec4<f32>;\nfn whole(v: T) -> f32 { return (v.x + v.y) + (v.z + v.w); }`
+    : `alias T = f32;\nfn whole(v: T) -> f32 { return v; }`;
+
+/** WGSL: channels of a row. */
+const width = (isWide: boolean): string => `f32(p.channels${isWide ? " * 4u" : ""})`;
+
+function forwardProgram(options: Options, isWide: boolean): Program {
   const value = `x[${rowStart("x")} + c]${options["residual"] ? ` + residual[${rowStart("residual")} + c]` : ""}`;
-  return rowProgram("rmsNorm", forwardOperands(options), ["epsilon:f32"], () => ({
-    declarations: groupSum(WORKGROUP),
-    body: `
+  return rowProgram(
+    "rmsNorm",
+    forwardOperands(options),
+    ["epsilon:f32"],
+    () => ({
+      declarations: elements(isWide) + groupSum(WORKGROUP),
+      body: `
   let row = min(group, p.rows - 1u);
-  var squares = 0.0;
+  var squares = T();
   ${eachChannel(`let value = ${value}; squares += value * value;`)}
-  let factor = 1.0 / sqrt(groupSum(lane, squares) / f32(p.channels) + p.epsilon);
+  let factor = 1.0 / sqrt(groupSum(lane, whole(squares)) / ${width(isWide)} + p.epsilon);
   if (group >= p.rows) { return; }
   ${eachChannel(`let value = ${value};
     ${options["residual"] ? `sum[${rowStart("sum")} + c] = value;` : ""}
     y[${rowStart("y")} + c] = value * factor${options["weight"] ? " * weight[p.weightOffset + c]" : ""};`)}`,
-  }));
+    }),
+    isWide,
+  );
 }
 
 const backwardOperands = ({ weight, dsum }: Options): Operand[] => [
@@ -109,23 +132,29 @@ const backwardOperands = ({ weight, dsum }: Options): Operand[] => [
 ];
 
 /** Each row's gradient of x, and its factor for the gradient of the weight. */
-function backwardProgram(options: Options): Program {
+function backwardProgram(options: Options, isWide: boolean): Program {
   const scaled = `dy[${rowStart("dy")} + c]${options["weight"] ? " * weight[p.weightOffset + c]" : ""}`;
-  return rowProgram("rmsNormBackward", backwardOperands(options), ["epsilon:f32"], () => ({
-    declarations: groupSum(WORKGROUP),
-    body: `
+  return rowProgram(
+    "rmsNormBackward",
+    backwardOperands(options),
+    ["epsilon:f32"],
+    () => ({
+      declarations: elements(isWide) + groupSum(WORKGROUP),
+      body: `
   let row = min(group, p.rows - 1u);
-  var squares = 0.0;
-  var products = 0.0;
+  var squares = T();
+  var products = T();
   ${eachChannel(`let value = x[${rowStart("x")} + c]; squares += value * value; products += value * ${scaled};`)}
-  let factor = 1.0 / sqrt(groupSum(lane, squares) / f32(p.channels) + p.epsilon);
-  let pull = groupSum(lane, products) * factor * factor / f32(p.channels);
+  let factor = 1.0 / sqrt(groupSum(lane, whole(squares)) / ${width(isWide)} + p.epsilon);
+  let pull = groupSum(lane, whole(products)) * factor * factor / ${width(isWide)};
   if (group >= p.rows) { return; }
   if (lane == 0u) { factors[row] = factor; }
   ${eachChannel(`
     let own = factor * (${scaled} - x[${rowStart("x")} + c] * pull);
     dx[${rowStart("dx")} + c] = own${options["dsum"] ? ` + dsum[${rowStart("dsum")} + c]` : ""};`)}`,
-  }));
+    }),
+    isWide,
+  );
 }
 
 const weightOperands: Operand[] = [
@@ -136,31 +165,57 @@ const weightOperands: Operand[] = [
 ];
 
 /** Gradients of the weight, a row of partial sums per chunk of rows. */
-const weightProgram: Program = {
-  ...rowProgram("rmsNormWeightGradient", weightOperands, ["chunk:u32", "chunks:u32"], () => ({
-    declarations: "",
-    body: `
+const weightProgram = (isWide: boolean): Program =>
+  rowProgram(
+    "rmsNormWeightGradient",
+    weightOperands,
+    ["chunk:u32", "chunks:u32"],
+    () => ({
+      declarations: elements(isWide),
+      body: `
   let blocks = (p.channels + ${WORKGROUP - 1}u) / ${WORKGROUP}u;
   let chunk = group / blocks;
   let c = (group % blocks) * ${WORKGROUP}u + lane;
   if (chunk >= p.chunks || c >= p.channels) { return; }
-  var total = 0.0;
+  var total = T();
   for (var row = chunk * p.chunk; row < min(p.rows, (chunk + 1u) * p.chunk); row++) {
     total += dy[${rowStart("dy")} + c] * x[${rowStart("x")} + c] * factors[row];
   }
   partial[chunk * p.channels + c] = total;`,
-  })),
-};
+    }),
+    isWide,
+  );
+
+/** Rows bound as they lie, and the values of the parameters that all programs have. */
+interface Rows {
+  readonly bound: Bound[];
+  readonly values: Record<string, number>;
+  /** Channels are taken four at a time: they come in such groups in every operand. */
+  readonly isWide: boolean;
+}
+
+function rowsInGroups(
+  context: WebgpuKernelContext,
+  operands: readonly Operand[],
+  tensors: Readonly<Record<string, Tensor | undefined>>,
+  { rows, channels }: { rows: number; channels: number },
+): Rows {
+  const { bound, params } = bindRows(context, operands, tensors);
+  const isWide = channels % 4 === 0 && Object.values(params).every((place) => place % 4 === 0);
+  const unit = isWide ? 4 : 1;
+  const places = Object.fromEntries(Object.entries(params).map(([name, place]) => [name, place / unit]));
+  return { bound, values: { rows, channels: channels / unit, ...places }, isWide };
+}
 
 const rmsNorm: WebgpuKernel = (context, { inputs, outputs, params }) => {
   const y = outputs["y"]!;
   if (y.size === 0) return;
   const options = { weight: inputs["weight"] !== undefined, residual: inputs["residual"] !== undefined };
-  const { bound, params: places } = bindRows(context, forwardOperands(options), { ...inputs, ...outputs });
   const channels = y.shape.at(-1)!;
   const rows = y.size / channels;
-  const values = { rows, channels, epsilon: params["epsilon"] as number, ...places };
-  context.dispatch(forwardProgram(options), bound, values, rows);
+  const own = rowsInGroups(context, forwardOperands(options), { ...inputs, ...outputs }, { rows, channels });
+  const values = { ...own.values, epsilon: params["epsilon"] as number };
+  context.dispatch(forwardProgram(options, own.isWide), own.bound, values, rows);
 };
 
 const rmsNormBackward: WebgpuKernel = (context, { inputs, outputs, params }) => {
@@ -171,9 +226,9 @@ const rmsNormBackward: WebgpuKernel = (context, { inputs, outputs, params }) => 
   const rows = dx!.size / channels;
   const factors = context.scratch(4 * rows);
   const operands = backwardOperands(options).filter(({ name }) => name !== "factors");
-  const own = bindRows(context, operands, { ...inputs, ...outputs });
-  const values = { rows, channels, epsilon: params["epsilon"] as number, factorsOffset: 0, factorsRow: 0 };
-  context.dispatch(backwardProgram(options), [...own.bound, factors], { ...values, ...own.params }, rows);
+  const own = rowsInGroups(context, operands, { ...inputs, ...outputs }, { rows, channels });
+  const values = { ...own.values, epsilon: params["epsilon"] as number, factorsOffset: 0, factorsRow: 0 };
+  context.dispatch(backwardProgram(options, own.isWide), [...own.bound, factors], values, rows);
   if (dweight) addWeightGradient(context, inputs, { rows, channels, factors }, dweight);
 };
 
@@ -186,13 +241,13 @@ function addWeightGradient(
   const chunk = Math.max(32, Math.ceil(rows / MOST_CHUNKS));
   const chunks = Math.ceil(rows / chunk);
   const partial = context.scratch(4 * chunks * channels);
-  const { bound, params } = bindRows(context, weightOperands.slice(0, 2), inputs);
+  const own = rowsInGroups(context, weightOperands.slice(0, 2), inputs, { rows, channels });
   const unused = { factorsOffset: 0, factorsRow: 0, partialOffset: 0, partialRow: 0 };
-  const groups = chunks * Math.ceil(channels / WORKGROUP);
+  const groups = chunks * Math.ceil(own.values["channels"]! / WORKGROUP);
   context.dispatch(
-    weightProgram,
-    [...bound, factors, partial],
-    { rows, channels, chunk, chunks, ...unused, ...params },
+    weightProgram(own.isWide),
+    [...own.bound, factors, partial],
+    { ...own.values, chunk, chunks, ...unused },
     groups,
   );
   const matrix = { bound: partial, offset: 0, rowStride: channels, columnStride: 1, batchStride: 0 };
