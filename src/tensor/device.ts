@@ -71,6 +71,16 @@ export interface KernelCall {
   readonly axes: Readonly<Record<string, number>>;
 }
 
+/** Commands of some work on a device, to be run as often as one likes. */
+export interface Recorded<Result> extends Disposable {
+  /** What the work returned; each replay computes its tensors anew. */
+  readonly result: Result;
+  /** Enqueues the commands. */
+  replay(): void;
+  /** Gives back what only the commands need. Idempotent. */
+  dispose(): void;
+}
+
 /** What a recorder of operations is told; autograd implements it. */
 export interface Recorder {
   record(operation: unknown, call: KernelCall): void;
@@ -92,4 +102,10 @@ export interface Backend extends Device {
   read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array>;
   /** Enqueues one kernel. */
   launch(kernel: unknown, call: KernelCall): void;
+  /**
+   * Calls `work`, and keeps the commands that its ops enqueue instead of running them. They run at each replay, on the tensors that
+   * `work` saw; those must live as long as the recording. `work` must not move bytes between host and device.
+   * There on backends where enqueueing an op costs more than running it may.
+   */
+  record?<Result>(work: () => Result): Recorded<Result>;
 }

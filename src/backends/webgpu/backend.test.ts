@@ -4,9 +4,10 @@ import { openDevice } from "../../ops/devices.ts";
 import { add, mul } from "../../ops/elementwise/index.ts";
 import { embedding } from "../../ops/embedding/index.ts";
 import { sum } from "../../ops/reduce/index.ts";
+import { stateUpdate } from "../../ops/state-update/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { scope } from "../../tensor/scope.ts";
-import { tensor, writeTensor } from "../../tensor/tensor.ts";
+import { backendOf, tensor, writeTensor } from "../../tensor/tensor.ts";
 import { sizeClass } from "./buffer-pool.ts";
 import { openWebgpu } from "./index.ts";
 import { gridOf } from "./program.ts";
@@ -78,6 +79,43 @@ describe("the WebGPU backend", () => {
     const sorted = times.map(({ milliseconds }) => milliseconds).sort((a, b) => b - a);
     expect(times.map(({ milliseconds }) => milliseconds)).toEqual(sorted);
     expect(await sum(mul(x, 2)).item()).toBe(12);
+  });
+
+  it("replays what was recorded, on buffers that nobody else is given meanwhile", async () => {
+    const before = device.memory();
+    const backend = backendOf(device);
+    const one = (value: number, rank: number) => tensor([value], new Array(rank).fill(1), { device });
+    const [h, u, delta, A, B, C] = [one(1, 3), one(3, 2), one(1, 2), one(0, 2), one(1, 2), one(1, 2)];
+    const two = tensor([2], [1], { device });
+    // h += 3, and what comes of it through scratch
+    const recorded = backend.record!(() =>
+      scope(() => mul(add(stateUpdate(h, u, delta, A, B, C, { inPlace: true }).y, two), two)),
+    );
+    expect(await h.item()).toBe(1);
+    for (const expected of [4, 7, 10]) {
+      recorded.replay();
+      // takes whatever buffers of this size are free
+      const others = [1, 2, 3, 4].map((x) => tensor([x], [1], { device }));
+      for (const other of others) other.dispose();
+      expect(await h.item()).toBe(expected);
+    }
+    recorded.replay();
+    recorded.replay();
+    expect(await recorded.result.item()).toBe(36);
+    for (const tensor of [h, u, delta, A, B, C, two]) tensor.dispose();
+    recorded.result.dispose();
+    recorded.dispose();
+    recorded.dispose();
+    const { used, buffers } = device.memory();
+    expect([used, buffers]).toEqual([before.used, before.buffers]);
+  });
+
+  it("records no traffic with the host, and goes on after work that throws", async () => {
+    const backend = backendOf(device);
+    expect(() => backend.record!(() => tensor([1], [1], { device }))).toThrowErrorMatchingInlineSnapshot(
+      `[DeviceError: record: work must not move bytes between host and device; it did; make its tensors before, and read them after a replay]`,
+    );
+    expect(await sum(tensor([1, 2], [2], { device })).item()).toBe(3);
   });
 
   it("works with the limits and features that every device has", async () => {

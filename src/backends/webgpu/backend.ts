@@ -5,18 +5,19 @@ import type {
   KernelTime,
   MatmulPrecision,
   MemoryUse,
+  Recorded,
   Recorder,
 } from "../../tensor/device.ts";
 import { DeviceError, MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
-import { Tensor } from "../../tensor/tensor.ts";
 import { Batch } from "./batch.ts";
 import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
-import { FAILURE_BYTES, Failures } from "./failures.ts";
-import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
+import { EncodingContext } from "./encoding-context.ts";
+import { FAILURE_BYTES } from "./failures.ts";
+import type { WebgpuKernel } from "./kernel.ts";
 import { LateErrors } from "./late-errors.ts";
 import { Pipelines } from "./pipelines.ts";
 import { Profiler } from "./profiler.ts";
-import type { Program } from "./program.ts";
+import { Recording } from "./recording.ts";
 
 /** MAP_READ and COPY_DST. */
 const STAGING_USAGE = 0x1 | 0x8;
@@ -40,10 +41,13 @@ export class WebgpuBackend implements Backend {
   readonly #device: GPUDevice;
   readonly #pool: BufferPool;
   readonly #batch: Batch;
+  readonly #pipelines: Pipelines;
   readonly #context: EncodingContext;
   readonly #errors: LateErrors;
   #gone: DeviceError | undefined;
   #disposed = false;
+  /** Reads under way. */
+  #reading = 0;
 
   /** @param info - of the adapter that the device is from */
   constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>, info: GPUAdapterInfo) {
@@ -56,6 +60,7 @@ export class WebgpuBackend implements Backend {
     this.#errors = new LateErrors(device);
     this.#pool = new BufferPool(device, this.#errors);
     const pipelines = new Pipelines(device, this.#errors);
+    this.#pipelines = pipelines;
     this.#errors.used = () => this.#pool.facts.used;
     this.#errors.causeOf = (message) => pipelines.causeOf(message);
     this.#batch = new Batch(device, pipelines);
@@ -86,6 +91,27 @@ export class WebgpuBackend implements Backend {
     return profiler.read();
   }
 
+  record<Result>(work: () => Result): Recorded<Result> {
+    this.#assertOpen();
+    this.#context.assertNotRecording();
+    const recording = new Recording(this.#device, this.#pool, this.#pipelines);
+    this.#pool.beginRecording();
+    this.#context.sink = recording;
+    let result: Result;
+    try {
+      result = work();
+    } finally {
+      this.#context.sink = this.#batch;
+      this.#pool.endRecording(() => recording.finish());
+    }
+    const replay = (): void => {
+      this.#assertOpen();
+      this.#batch.replay(recording);
+    };
+    const dispose = (): void => recording.dispose();
+    return { result, replay, dispose, [Symbol.dispose]: dispose };
+  }
+
   get matmulPrecision(): MatmulPrecision {
     return this.#context.precision;
   }
@@ -110,6 +136,7 @@ export class WebgpuBackend implements Backend {
 
   write(memory: unknown, byteOffset: number, bytes: Uint8Array): void {
     this.#assertOpen();
+    this.#context.assertNotRecording();
     if (bytes.length === 0) return;
     const { buffer, lastBatch } = memory as GpuMemory;
     // writes happen at once, commands when they are submitted
@@ -125,20 +152,25 @@ export class WebgpuBackend implements Backend {
 
   clear(memory: unknown, byteOffset: number, byteLength: number): void {
     this.#assertOpen();
-    if (byteLength > 0) this.#batch.clear(memory as GpuMemory, byteOffset, byteLength);
+    if (byteLength > 0) this.#context.sink.clear(memory as GpuMemory, byteOffset, byteLength);
   }
 
   async read(memory: unknown, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#assertOpen();
+    this.#context.assertNotRecording();
     const from = byteOffset & ~3;
     const size = Math.ceil((byteOffset + byteLength - from) / 4) * 4;
     const staging = this.#device.createBuffer({ size: size + FAILURE_BYTES, usage: STAGING_USAGE });
-    if (size > 0) this.#batch.copy((memory as GpuMemory).buffer, from, staging, 0, size);
+    const copy = ({ buffer }: GpuMemory, fromOffset: number, toOffset: number, count: number): void =>
+      this.#batch.copyBytes({ from: buffer, fromOffset, to: staging, toOffset, byteLength: count });
+    if (size > 0) copy(memory as GpuMemory, from, 0, size);
     const failure = this.#context.failureMemory;
-    if (failure) this.#batch.copy(failure.buffer, 0, staging, size, FAILURE_BYTES);
+    if (failure) copy(failure, 0, size, FAILURE_BYTES);
     this.#batch.submit();
     try {
-      await staging.mapAsync(1);
+      this.#reading++;
+      await staging.mapAsync(1).finally(() => this.#reading--);
+      if (this.#reading === 0) this.#batch.expectIdle();
       await this.#throwLate();
       const mapped = staging.getMappedRange();
       if (failure) this.#throwNoted(failure, new Int32Array(mapped.slice(size)));
@@ -197,107 +229,5 @@ export class WebgpuBackend implements Backend {
   #assertOpen(): void {
     if (this.#gone && !this.#disposed) throw this.#gone;
     if (this.#disposed) throw new DeviceError("device webgpu: must be open; it was disposed; open another", {});
-  }
-}
-
-function memoryOf(bound: Bound): GpuMemory {
-  return bound instanceof Tensor ? (bound.storage.memory as GpuMemory) : bound;
-}
-
-function subgroupSizeOf(features: ReadonlySet<string>, info: GPUAdapterInfo): number {
-  const { subgroupMinSize, subgroupMaxSize } = info;
-  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? (subgroupMaxSize ?? 0) : 0;
-}
-
-/** A size of matrices that an adapter multiplies; the feature is not in the standard yet. */
-interface SubgroupMatrixConfig {
-  readonly M: number;
-  readonly N: number;
-  readonly K: number;
-  readonly componentType: string;
-  readonly resultComponentType: string;
-}
-
-/** Bytes of workgroup memory that programs for matrix cores may take. */
-const MATRIX_CORE_STORAGE = 32768;
-
-function hasHalfMatrices(features: ReadonlySet<string>, info: GPUAdapterInfo): boolean {
-  if (!features.has("chromium-experimental-subgroup-matrix") || !features.has("shader-f16")) return false;
-  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] };
-  return subgroupMatrixConfigs.some(
-    ({ M, N, K, componentType, resultComponentType }) =>
-      M === 16 && N === 16 && K === 16 && componentType === "f16" && resultComponentType === "f32",
-  );
-}
-
-/** What one op's encoder sees; scratch is given back when it returns. */
-class EncodingContext implements WebgpuKernelContext {
-  readonly features: ReadonlySet<string>;
-  readonly limits: GPUSupportedLimits;
-  readonly subgroupSize: number;
-  readonly hasMatrixCores: boolean;
-  precision: MatmulPrecision = "float32";
-  readonly #pool: BufferPool;
-  readonly #batch: Batch;
-  readonly #scratch: GpuMemory[] = [];
-  readonly failures = new Failures();
-  /** Where kernels note what is wrong; there once one may. */
-  failureMemory: GpuMemory | undefined;
-  readonly #device: GPUDevice;
-  #op = "";
-
-  constructor(device: GPUDevice, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
-    this.#device = device;
-    this.features = new Set(device.features);
-    this.subgroupSize = subgroupSizeOf(this.features, info);
-    this.limits = device.limits;
-    this.hasMatrixCores =
-      this.subgroupSize === 32 &&
-      this.limits.maxComputeWorkgroupStorageSize >= MATRIX_CORE_STORAGE &&
-      hasHalfMatrices(this.features, info);
-    this.#pool = pool;
-    this.#batch = batch;
-  }
-
-  encode(kernel: WebgpuKernel, call: KernelCall): void {
-    this.#op = call.op;
-    try {
-      kernel(this, call);
-    } finally {
-      for (const memory of this.#scratch) this.#pool.free(memory);
-      this.#scratch.length = 0;
-    }
-  }
-
-  scratch(byteLength: number): GpuMemory {
-    const memory = this.#pool.allocate(byteLength, this.#op);
-    this.#scratch.push(memory);
-    return memory;
-  }
-
-  copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void {
-    if (count === 0) return;
-    const [source, target] = [memoryOf(from), memoryOf(to)];
-    this.#batch.copy(source.buffer, 4 * fromOffset, target.buffer, 4 * toOffset, 4 * count);
-    for (const memory of [source, target]) memory.lastBatch = this.#batch.number;
-  }
-
-  upload(data: Float32Array<ArrayBuffer>): GpuMemory {
-    const memory = this.scratch(data.byteLength);
-    if (memory.lastBatch === this.#batch.number) this.#batch.submit();
-    this.#device.queue.writeBuffer(memory.buffer, 0, data);
-    return memory;
-  }
-
-  failure(argument: string, expected: number): { memory: GpuMemory; code: number } {
-    if (!this.failureMemory) {
-      const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });
-      this.failureMemory = { buffer, id: -1, lastBatch: 0 };
-    }
-    return { memory: this.failureMemory, code: this.failures.code(this.#op, argument, expected) };
-  }
-
-  dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
-    this.#batch.dispatch(program, bound.map(memoryOf), params, groups, this.#op);
   }
 }

@@ -1,28 +1,37 @@
+import { BindGroups } from "./bind-groups.ts";
 import type { GpuMemory } from "./buffer-pool.ts";
+import type { CommandSink, Copy, Dispatch } from "./commands.ts";
 import type { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
-import { gridOf, type Program, paramBytes, writeParams } from "./program.ts";
+import { gridOf, type Program } from "./program.ts";
+import type { Recording } from "./recording.ts";
 
 /** UNIFORM and COPY_DST. */
 const UNIFORM_USAGE = 0x40 | 0x8;
-/** Bytes of parameters of one batch; with 256 a dispatch, as many dispatches as are worth waiting for. */
+/** Bytes of parameters of one batch. */
 const ARENA_BYTES = 65536;
-const MOST_GROUPS_KEPT = 8192;
+/** Commands of the first batch after the device had nothing to do: few, so that it starts while the host goes on. */
+const FEWEST_COMMANDS = 16;
+const MOST_COMMANDS = 256;
 
 /**
  * Commands on their way to a device: dispatches are gathered in one compute pass, their parameters in one buffer that is written just
  * before they are submitted.
  */
-export class Batch {
+export class Batch implements CommandSink {
   readonly #device: GPUDevice;
   readonly #pipelines: Pipelines;
   readonly #arena: GPUBuffer;
   readonly #params = new DataView(new ArrayBuffer(ARENA_BYTES));
   readonly #alignment: number;
-  readonly #groups = new Map<string, GPUBindGroup>();
+  readonly #groups: BindGroups;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
+  /** What the pass is set to. */
+  #pipeline: GPUComputePipeline | undefined;
   #at = 0;
+  #commands = 0;
+  #wanted = FEWEST_COMMANDS;
   /** Times dispatches while it is there. */
   profiler: Profiler | undefined;
   /** Counts submissions, from 1. */
@@ -33,11 +42,7 @@ export class Batch {
     this.#pipelines = pipelines;
     this.#alignment = device.limits.minUniformBufferOffsetAlignment;
     this.#arena = device.createBuffer({ label: "parameters", size: ARENA_BYTES, usage: UNIFORM_USAGE });
-  }
-
-  /** Whether there is anything to submit. */
-  get isEmpty(): boolean {
-    return this.#encoder === undefined;
+    this.#groups = new BindGroups(device, this.#arena);
   }
 
   dispatch(
@@ -48,45 +53,84 @@ export class Batch {
     op: string,
   ): void {
     if (groups === 0) return;
-    const bytes = Math.ceil(paramBytes(program) / this.#alignment) * this.#alignment;
+    const compiled = this.#pipelines.get(program, op);
+    const bytes = Math.ceil(compiled.params.byteLength / this.#alignment) * this.#alignment;
     if (this.#at + bytes > ARENA_BYTES) this.submit();
-    writeParams(program, params, this.#params, this.#at);
-    const { pipeline, layout } = this.#pipelines.get(program, op);
-    this.#encoder ??= this.#device.createCommandEncoder();
-    if (this.profiler) this.#endPass();
-    this.#pass ??= this.#encoder.beginComputePass(this.profiler?.next(op, program.name));
-    this.#pass.setPipeline(pipeline);
-    this.#pass.setBindGroup(0, this.#groupOf(program, bound, layout), [this.#at]);
-    this.#pass.dispatchWorkgroups(...gridOf(groups));
+    compiled.params.write(params, this.#params, this.#at);
+    const group = this.#groups.get(compiled, bound);
+    const { pipeline } = compiled;
+    this.#run({ pipeline, group, offset: [this.#at], grid: gridOf(groups), op, program: program.name });
     this.#at += bytes;
-    for (const memory of bound) memory.lastBatch = this.number;
+    for (let i = 0; i < bound.length; i++) bound[i]!.lastBatch = this.number;
+    if (this.#commands >= this.#wanted) this.#submitEarly();
   }
 
-  #groupOf(program: Program, bound: readonly GpuMemory[], layout: GPUBindGroupLayout): GPUBindGroup {
-    const key = `${program.name}|${bound.map(({ id }) => id).join()}`;
-    const known = this.#groups.get(key);
-    if (known) return known;
-    if (this.#groups.size >= MOST_GROUPS_KEPT) this.#groups.clear();
-    const entries: GPUBindGroupEntry[] = bound.map(({ buffer }, binding) => ({ binding, resource: { buffer } }));
-    entries.push({ binding: bound.length, resource: { buffer: this.#arena, size: paramBytes(program) } });
-    const made = this.#device.createBindGroup({ label: program.name, layout, entries });
-    this.#groups.set(key, made);
-    return made;
+  #run({ pipeline, group, offset, grid, op, program }: Dispatch): void {
+    if (this.profiler) this.#endPass();
+    this.#pass ??= this.#open().beginComputePass(this.profiler?.next(op, program));
+    if (this.#pipeline !== pipeline) this.#pass.setPipeline(pipeline);
+    this.#pipeline = pipeline;
+    this.#pass.setBindGroup(0, group, offset);
+    this.#pass.dispatchWorkgroups(grid[0], grid[1]);
+    this.#commands++;
   }
 
-  /** Copies between buffers, after everything enqueued so far. */
-  copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, byteLength: number): void {
-    this.#endPass();
+  #open(): GPUCommandEncoder {
     this.#encoder ??= this.#device.createCommandEncoder();
-    this.#encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
+    return this.#encoder;
+  }
+
+  copy(from: GpuMemory, fromOffset: number, to: GpuMemory, toOffset: number, byteLength: number): void {
+    this.copyBytes({ from: from.buffer, fromOffset, to: to.buffer, toOffset, byteLength });
+    from.lastBatch = this.number;
+    to.lastBatch = this.number;
+  }
+
+  /** Copies between any buffers, after everything enqueued so far. */
+  copyBytes({ from, fromOffset, to, toOffset, byteLength }: Copy): void {
+    this.#endPass();
+    this.#open().copyBufferToBuffer(from, fromOffset, to, toOffset, byteLength);
+    this.#commands++;
   }
 
   /** Zeroes bytes of a buffer, after everything enqueued so far. */
   clear(memory: GpuMemory, byteOffset: number, byteLength: number): void {
-    this.#endPass();
-    this.#encoder ??= this.#device.createCommandEncoder();
-    this.#encoder.clearBuffer(memory.buffer, byteOffset, byteLength);
+    this.#clearBytes(memory.buffer, byteOffset, byteLength);
     memory.lastBatch = this.number;
+  }
+
+  #clearBytes(buffer: GPUBuffer, byteOffset: number, byteLength: number): void {
+    this.#endPass();
+    this.#open().clearBuffer(buffer, byteOffset, byteLength);
+    this.#commands++;
+  }
+
+  /** Enqueues everything that was recorded. */
+  replay({ commands, memories }: Recording): void {
+    for (let i = 0; i < commands.length; i++) {
+      const command = commands[i]!;
+      if (command.kind === "dispatch") this.#run(command);
+      else if (command.kind === "copy") this.copyBytes(command);
+      else this.#clearBytes(command.buffer, command.byteOffset, command.byteLength);
+    }
+    for (let i = 0; i < memories.length; i++) memories[i]!.lastBatch = this.number;
+    if (this.#commands >= this.#wanted) this.#submitEarly();
+  }
+
+  /** Hands over what there is though nobody asks for it yet. */
+  #submitEarly(): void {
+    this.submit();
+    this.#wanted = Math.min(2 * this.#wanted, MOST_COMMANDS);
+  }
+
+  /** The host waits for the device: it will have nothing to do when more comes. */
+  expectIdle(): void {
+    this.#wanted = FEWEST_COMMANDS;
+  }
+
+  /** Forgets bind groups, before buffers that they name are destroyed. */
+  forget(): void {
+    this.#groups.clear();
   }
 
   /** Hands over what there is. */
@@ -97,16 +141,13 @@ export class Batch {
     this.#device.queue.submit([this.#encoder.finish()]);
     this.#encoder = undefined;
     this.#at = 0;
+    this.#commands = 0;
     this.number++;
   }
 
   #endPass(): void {
     this.#pass?.end();
     this.#pass = undefined;
-  }
-
-  /** Forgets bind groups, before buffers that they name are destroyed. */
-  forget(): void {
-    this.#groups.clear();
+    this.#pipeline = undefined;
   }
 }

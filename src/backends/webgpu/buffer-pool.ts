@@ -12,6 +12,10 @@ export interface GpuMemory {
   readonly id: number;
   /** Number of the last batch of commands that names the buffer. */
   lastBatch: number;
+  /** Recordings that name the buffer; nobody else may have it while there are any. */
+  pins: number;
+  /** Given back while it was pinned. */
+  isFreed: boolean;
   /** Set when the device had no room for it. */
   isInvalid?: boolean;
 }
@@ -32,6 +36,8 @@ export class BufferPool {
   readonly #errors: LateErrors;
   readonly #largest: number;
   readonly #free = new Map<number, GpuMemory[]>();
+  /** What was given back while something is recorded: only later commands of the recording may have it. */
+  #recorded: Map<number, GpuMemory[]> | undefined;
   #nextId = 0;
   #used = 0;
   #peak = 0;
@@ -62,6 +68,9 @@ export class BufferPool {
       );
     }
     const size = Math.min(sizeClass(byteLength), this.#largest);
+    // one that is used again within a recording was never counted as free
+    const again = this.#recorded?.get(size)?.pop();
+    if (again) return again;
     const made = this.#reuse(size) ?? this.#create(size, op);
     this.#used += size;
     this.#live++;
@@ -79,22 +88,57 @@ export class BufferPool {
     return this.#errors.guard(
       "out-of-memory",
       { ...(op ? { op } : {}), byteLength: size },
-      () => ({ buffer: this.#device.createBuffer({ size, usage: USAGE }), id: this.#nextId++, lastBatch: 0 }),
+      () => this.#make(size),
       (made: GpuMemory) => {
         made.isInvalid = true;
       },
     );
   }
 
+  #make(size: number): GpuMemory {
+    const buffer = this.#device.createBuffer({ size, usage: USAGE });
+    return { buffer, id: this.#nextId++, lastBatch: 0, pins: 0, isFreed: false };
+  }
+
   free(memory: GpuMemory): void {
-    const { size } = memory.buffer;
+    if (memory.pins > 0) {
+      invariant(!memory.isFreed, "a buffer was freed twice");
+      memory.isFreed = true;
+      return;
+    }
+    if (this.#recorded) {
+      put(this.#recorded, memory);
+      return;
+    }
     invariant(this.#live > 0, "a buffer was freed twice");
-    this.#used -= size;
+    this.#used -= memory.buffer.size;
     this.#live--;
-    if (memory.isInvalid) return;
-    const list = this.#free.get(size) ?? [];
-    list.push(memory);
-    this.#free.set(size, list);
+    if (!memory.isInvalid) put(this.#free, memory);
+  }
+
+  /** From now on buffers that are given back go to nobody but whoever asks before {@link endRecording}. */
+  beginRecording(): void {
+    this.#recorded = new Map();
+  }
+
+  /** @param settle - pins the buffers that the recording names */
+  endRecording(settle: () => void): void {
+    const lists = [...(this.#recorded?.values() ?? [])];
+    this.#recorded = undefined;
+    settle();
+    for (const list of lists) for (const memory of list) this.free(memory);
+  }
+
+  /** Keeps a buffer from being used again after it is given back. */
+  pin(memory: GpuMemory): void {
+    memory.pins++;
+  }
+
+  unpin(memory: GpuMemory): void {
+    memory.pins--;
+    if (memory.pins > 0 || !memory.isFreed) return;
+    memory.isFreed = false;
+    this.free(memory);
   }
 
   /** Gives buffers that nobody uses back to the system. */
@@ -102,4 +146,11 @@ export class BufferPool {
     for (const list of this.#free.values()) for (const { buffer } of list) buffer.destroy();
     this.#free.clear();
   }
+}
+
+function put(lists: Map<number, GpuMemory[]>, memory: GpuMemory): void {
+  const { size } = memory.buffer;
+  const list = lists.get(size);
+  if (list) list.push(memory);
+  else lists.set(size, [memory]);
 }

@@ -1,16 +1,20 @@
 import type { Cause, LateErrors } from "./late-errors.ts";
-import { type Program, programCode } from "./program.ts";
+import { ParamLayout, type Program, programCode } from "./program.ts";
 
 /** Visibility of compute shaders. */
 const COMPUTE = 0x4;
 
 /** A program that can be run. */
 export interface Pipeline {
+  readonly program: Program;
+  /** Tells pipelines of a device apart. */
+  readonly id: number;
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
+  readonly params: ParamLayout;
 }
 
-/** Compiled programs and the bind groups that they were run with. */
+/** Compiled programs. */
 export class Pipelines {
   readonly #device: GPUDevice;
   readonly #byName = new Map<string, Pipeline>();
@@ -18,6 +22,7 @@ export class Pipelines {
   /** The ops that programs were first run for. */
   readonly #ops = new Map<string, string>();
   readonly #errors: LateErrors;
+  #nextId = 1;
 
   constructor(device: GPUDevice, errors: LateErrors) {
     this.#device = device;
@@ -55,7 +60,7 @@ export class Pipelines {
       layout: this.#device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: "main" },
     });
-    return { layout, pipeline };
+    return { program, id: this.#nextId++, layout, pipeline, params: new ParamLayout(program) };
   }
 
   #layout({ bindings }: Program): GPUBindGroupLayout {

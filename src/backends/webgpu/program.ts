@@ -72,21 +72,32 @@ export function paramBytes({ params }: Program): number {
   return Math.max(16, Math.ceil(params.length / 4) * 16);
 }
 
-/** Writes parameters where they belong; throws if one is missing. */
-export function writeParams(
-  program: Program,
-  values: Readonly<Record<string, number>>,
-  to: DataView,
-  at: number,
-): void {
-  program.params.forEach((param, i) => {
-    const [name, type] = param.split(":") as [string, string];
-    const value = values[name];
-    if (value === undefined) throw new Error(`${program.name}: parameter ${name} is missing`);
-    if (type === "f32") to.setFloat32(at + 4 * i, value, true);
-    else if (type === "i32") to.setInt32(at + 4 * i, value, true);
-    else to.setUint32(at + 4 * i, value, true);
-  });
+/** Where each parameter goes: read off the declarations once, since parameters are written at every dispatch. */
+export class ParamLayout {
+  readonly byteLength: number;
+  readonly #program: string;
+  readonly #names: readonly string[];
+  readonly #types: readonly string[];
+
+  constructor(program: Program) {
+    this.byteLength = paramBytes(program);
+    this.#program = program.name;
+    this.#names = program.params.map((param) => param.slice(0, param.indexOf(":")));
+    this.#types = program.params.map((param) => param.slice(param.indexOf(":") + 1));
+  }
+
+  /** Writes parameters from byte `at` on; throws if one is missing. */
+  write(values: Readonly<Record<string, number>>, to: DataView, at: number): void {
+    const names = this.#names;
+    for (let i = 0, place = at; i < names.length; i++, place += 4) {
+      const value = values[names[i]!];
+      if (value === undefined) throw new Error(`${this.#program}: parameter ${names[i]} is missing`);
+      const type = this.#types[i];
+      if (type === "f32") to.setFloat32(place, value, true);
+      else if (type === "i32") to.setInt32(place, value, true);
+      else to.setUint32(place, value, true);
+    }
+  }
 }
 
 /** Groups for a number of workgroups, within what one axis may have. */

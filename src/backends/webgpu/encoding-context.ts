@@ -1,0 +1,122 @@
+import type { KernelCall, MatmulPrecision } from "../../tensor/device.ts";
+import { DeviceError } from "../../tensor/errors.ts";
+import { Tensor } from "../../tensor/tensor.ts";
+import type { Batch } from "./batch.ts";
+import type { BufferPool, GpuMemory } from "./buffer-pool.ts";
+import type { CommandSink } from "./commands.ts";
+import { FAILURE_BYTES, Failures } from "./failures.ts";
+import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
+import type { Program } from "./program.ts";
+
+function memoryOf(bound: Bound): GpuMemory {
+  return bound instanceof Tensor ? (bound.storage.memory as GpuMemory) : bound;
+}
+
+function subgroupSizeOf(features: ReadonlySet<string>, info: GPUAdapterInfo): number {
+  const { subgroupMinSize, subgroupMaxSize } = info;
+  return features.has("subgroups") && subgroupMinSize === subgroupMaxSize ? (subgroupMaxSize ?? 0) : 0;
+}
+
+/** A size of matrices that an adapter multiplies; the feature is not in the standard yet. */
+interface SubgroupMatrixConfig {
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+  readonly componentType: string;
+  readonly resultComponentType: string;
+}
+
+/** Bytes of workgroup memory that programs for matrix cores may take. */
+const MATRIX_CORE_STORAGE = 32768;
+
+function hasHalfMatrices(features: ReadonlySet<string>, info: GPUAdapterInfo): boolean {
+  if (!features.has("chromium-experimental-subgroup-matrix") || !features.has("shader-f16")) return false;
+  const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] };
+  return subgroupMatrixConfigs.some(
+    ({ M, N, K, componentType, resultComponentType }) =>
+      M === 16 && N === 16 && K === 16 && componentType === "f16" && resultComponentType === "f32",
+  );
+}
+
+/** What one op's encoder sees; scratch is given back when it returns. */
+export class EncodingContext implements WebgpuKernelContext {
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  readonly subgroupSize: number;
+  readonly hasMatrixCores: boolean;
+  precision: MatmulPrecision = "float32";
+  readonly #pool: BufferPool;
+  readonly #batch: Batch;
+  /** Where commands go. */
+  sink: CommandSink;
+  readonly #scratch: GpuMemory[] = [];
+  readonly failures = new Failures();
+  /** Where kernels note what is wrong; there once one may. */
+  failureMemory: GpuMemory | undefined;
+  readonly #device: GPUDevice;
+  #op = "";
+
+  constructor(device: GPUDevice, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
+    this.#device = device;
+    this.features = new Set(device.features);
+    this.subgroupSize = subgroupSizeOf(this.features, info);
+    this.limits = device.limits;
+    this.hasMatrixCores =
+      this.subgroupSize === 32 &&
+      this.limits.maxComputeWorkgroupStorageSize >= MATRIX_CORE_STORAGE &&
+      hasHalfMatrices(this.features, info);
+    this.#pool = pool;
+    this.#batch = batch;
+    this.sink = batch;
+  }
+
+  /** @throws DeviceError while commands are recorded: what the host does now would not happen again at a replay */
+  assertNotRecording(): void {
+    if (this.sink === this.#batch) return;
+    throw new DeviceError(
+      "record: work must not move bytes between host and device; it did; make its tensors before, and read them after a replay",
+      {},
+    );
+  }
+
+  encode(kernel: WebgpuKernel, call: KernelCall): void {
+    this.#op = call.op;
+    try {
+      kernel(this, call);
+    } finally {
+      for (const memory of this.#scratch) this.#pool.free(memory);
+      this.#scratch.length = 0;
+    }
+  }
+
+  scratch(byteLength: number): GpuMemory {
+    const memory = this.#pool.allocate(byteLength, this.#op);
+    this.#scratch.push(memory);
+    return memory;
+  }
+
+  copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void {
+    if (count === 0) return;
+    this.sink.copy(memoryOf(from), 4 * fromOffset, memoryOf(to), 4 * toOffset, 4 * count);
+  }
+
+  upload(data: Float32Array<ArrayBuffer>): GpuMemory {
+    this.assertNotRecording();
+    const memory = this.scratch(data.byteLength);
+    if (memory.lastBatch === this.#batch.number) this.#batch.submit();
+    this.#device.queue.writeBuffer(memory.buffer, 0, data);
+    return memory;
+  }
+
+  failure(argument: string, expected: number): { memory: GpuMemory; code: number } {
+    if (!this.failureMemory) {
+      const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });
+      this.failureMemory = { buffer, id: -1, lastBatch: 0, pins: 0, isFreed: false };
+    }
+    return { memory: this.failureMemory, code: this.failures.code(this.#op, argument, expected) };
+  }
+
+  dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
+    this.sink.dispatch(program, bound.map(memoryOf), params, groups, this.#op);
+  }
+}
