@@ -7,7 +7,7 @@ import { Random } from "../tensor/random.ts";
 import { readSafetensors } from "./safetensors.ts";
 import { encodeSafetensors } from "./safetensors-write.ts";
 import { type ByteSource, bytesSource } from "./source.ts";
-import { storedTypes } from "./stored-types.ts";
+import { type StoredType, storedTypes } from "./stored-types.ts";
 import type { TensorFile } from "./tensor-entry.ts";
 import { readTorch } from "./torch.ts";
 
@@ -46,11 +46,13 @@ async function attempt(
   try {
     const file = await open(source);
     expect(source.total).toBeLessThanOrEqual(2 * bytes.length);
-    for (const { shape, storedType, dtype, byteLength, read } of file.tensors.values()) {
+    for (const { shape, storedType, dtype, byteLength, storedByteLength, read } of file.tensors.values()) {
       const count = shape.reduce((product, size) => product * size, 1);
-      expect(count * storedTypes[storedType].bytes).toBeLessThanOrEqual(bytes.length);
+      const facts = storedTypes[storedType as StoredType];
+      expect(storedByteLength).toBe(count * facts.bytes);
+      expect(storedByteLength).toBeLessThanOrEqual(bytes.length);
       const values = await read();
-      expect([values.length, values.byteLength, dtype]).toEqual([count, byteLength, storedTypes[storedType].dtype]);
+      expect([values.length, values.byteLength, dtype]).toEqual([count, byteLength, facts.dtype]);
     }
     check(bytes, file);
     tally.accepted++;

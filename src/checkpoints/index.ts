@@ -5,6 +5,10 @@
  * @module
  */
 export { readMambaConfig, writeMambaConfig } from "./config-file.ts";
+export { type GgufEntry, type GgufFile, readGguf } from "./gguf.ts";
+export type { GgufField, GgufFields, GgufFieldType, GgufNumbers, GgufValue } from "./gguf-fields.ts";
+export type { GgufType } from "./gguf-types.ts";
+export { type GgufTensorToWrite, type WritableGgufType, writeGguf } from "./gguf-write.ts";
 export { type HubFilter, type HubOptions, type HubProgress, hubFiles, type PulledModel, pullModel } from "./hub.ts";
 export { type MatchedMamba, type MatchInput, matchMamba } from "./match-mamba.ts";
 export { checkFits } from "./memory-need.ts";

@@ -113,14 +113,16 @@ function checkMetadata(file: string, metadata: unknown): Record<string, string> 
 }
 
 function entryOf(source: ByteSource, dataStart: number, placement: Placement): TensorEntry {
-  const { name, storedType, shape, begin } = placement;
-  const { bytes } = storedTypes[storedType];
+  const { name, storedType, shape, begin, end: stop } = placement;
+  const { bytes, dtype } = storedTypes[storedType];
   const base = dataStart + begin;
   const where = `${source.name}: tensor ${name}`;
   return tensorEntry({
     name,
     storedType,
+    dtype,
     shape,
+    storedByteLength: stop - begin,
     readStored: async (start, end) =>
       decodeElements(where, storedType, await source.read(base + start * bytes, base + end * bytes)),
   });

@@ -1,19 +1,25 @@
 import type { DType, TypedArray } from "../tensor/dtype.ts";
 import { bytesPerElement } from "../tensor/dtype.ts";
 import { CheckpointError, OutOfMemoryError } from "../tensor/errors.ts";
+import type { QuantizedMatrix } from "../tensor/quantize.ts";
 import { formatShape } from "../tensor/shape.ts";
-import { type StoredType, storedTypes } from "./stored-types.ts";
+import type { GgufType } from "./gguf-types.ts";
+import type { StoredType } from "./stored-types.ts";
 
 /** One tensor of a checkpoint; its bytes stay in the file until they are read. */
 export interface TensorEntry {
   readonly name: string;
   /** Element type of what `read` gives. */
   readonly dtype: DType;
-  /** Element type in the file, as safetensors spells it: `F32`, `BF16`, `I64`, ... */
-  readonly storedType: StoredType;
+  /** Element type in the file, as safetensors and GGUF spell it: `F32`, `BF16`, `I64`, `Q8_0`, ... */
+  readonly storedType: StoredType | GgufType;
   readonly shape: readonly number[];
   /** Size of what `read` gives. */
   readonly byteLength: number;
+  /** Size in the file. */
+  readonly storedByteLength: number;
+  /** Reads a matrix that is stored in blocks of int8 or int4 as it is; only there if it is. */
+  readonly readQuantized?: () => Promise<QuantizedMatrix>;
   /**
    * Reads the elements from `start` up to, not including, `end`, counted in row-major order; default all.
    *
@@ -35,16 +41,18 @@ export interface TensorFile {
 /** How the bytes of a tensor are found. */
 export interface EntryFacts {
   readonly name: string;
-  readonly storedType: StoredType;
+  readonly storedType: StoredType | GgufType;
+  /** Element type of what is read. */
+  readonly dtype: DType;
   readonly shape: readonly number[];
-  /** Reads elements `start` to `end` as stored. */
+  readonly storedByteLength: number;
+  /** Reads elements `start` to `end`. */
   readonly readStored: (start: number, end: number) => Promise<TypedArray>;
 }
 
 /** Makes an entry that checks the range it is asked for. */
 export function tensorEntry(facts: EntryFacts): TensorEntry {
-  const { name, storedType, shape } = facts;
-  const { dtype } = storedTypes[storedType];
+  const { name, storedType, dtype, shape, storedByteLength } = facts;
   const count = shape.reduce((product, size) => product * size, 1);
   return {
     name,
@@ -52,6 +60,7 @@ export function tensorEntry(facts: EntryFacts): TensorEntry {
     storedType,
     shape,
     byteLength: count * bytesPerElement(dtype),
+    storedByteLength,
     async read(start = 0, end = count) {
       if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end && end <= count)) {
         throw new CheckpointError(

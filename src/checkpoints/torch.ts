@@ -116,7 +116,8 @@ async function openEntry(
   const readStored = isDense(shape, strides)
     ? (start: number, end: number) => readRun(tensor.offset + start, tensor.offset + end)
     : (start: number, end: number) => gather(tensor, readRun, start, end);
-  return tensorEntry({ name, storedType, shape, readStored });
+  const { dtype, bytes } = storedTypes[storedType];
+  return tensorEntry({ name, storedType, dtype, shape, storedByteLength: sizeOf(shape) * bytes, readStored });
 }
 
 /** Reads elements of a storage, counted from its start. */
