@@ -108,7 +108,7 @@ const sideName = ({ along, isHalf, isWhole }: CoreSide): string =>
  */
 export function matrixCoresProgram({ a, b, isInnerWhole, adds }: MatrixCoresVariant): Program {
   return programNamed(
-    `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? " whole" : ""}${adds ? " adds" : ""}`,
+    `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? ", whole slices" : ""}${adds ? ", adds" : ""}`,
     () => {
       const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
       const isWhole = a.isWhole && b.isWhole;
