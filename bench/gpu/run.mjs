@@ -1,14 +1,15 @@
 // Measures the WebGPU backend on a card; README.md beside this says how and what came out.
-//   node bench/gpu/run.mjs [--only scan,lengths,products,training,prefill,decode] [--kernels] [--unchecked] [--quick] [--out FILE]
+//   node bench/gpu/run.mjs [--only scan,lengths,products,training,curve,prefill,decode] [--kernels] [--unchecked] [--quick] [--out FILE]
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { machine } from "../paired.mjs";
 import { openCard } from "./card.mjs";
+import { curve } from "./curve.mjs";
 import { decode, prefill, training } from "./model.mjs";
 import { products } from "./products.mjs";
 import { scanLengths, scanShapes } from "./scan.mjs";
 
-const parts = { scan: scanShapes, lengths: scanLengths, products, training, prefill, decode };
+const parts = { scan: scanShapes, lengths: scanLengths, products, training, curve, prefill, decode };
 const { values: options } = parseArgs({
   options: {
     only: { type: "string", default: Object.keys(parts).join() },

@@ -45,6 +45,8 @@ export interface Device extends Disposable {
   readonly threads: number;
   /** Of what is enqueued from now on; devices without fast float16 products compute in float32 at any. Default `float32`. */
   matmulPrecision: MatmulPrecision;
+  /** Precisions that {@link matmulPrecision} makes a difference between. */
+  readonly matmulPrecisions: readonly MatmulPrecision[];
   memory(): MemoryUse;
   /** Starts the work that has been enqueued so far without waiting for it. */
   flush(): void;

@@ -267,6 +267,13 @@ export const trainConfigFields = {
     least: 1,
     default: 1,
   },
+  precision: {
+    kind: "choice",
+    about:
+      "mixed: matrix products in float16, added up in float32, with a loss scale; everything else, parameters too, stays in float32. Needs WebGPU on a card with float16 matrix units.",
+    values: ["float32", "mixed"],
+    default: "float32",
+  },
   recompute: flag("Compute inner values of layers again in the backward pass, to save memory; left out, false."),
   clipNorm: positive("Largest norm of the gradients; left out, no limit."),
   average: share("Decay of a moving average of the parameters, which is saved as well; left out, none."),

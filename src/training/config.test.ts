@@ -31,6 +31,7 @@ describe("a training configuration", () => {
       batch: 8,
       length: 256,
       microBatches: 1,
+      precision: "float32",
       seed: 0,
       checkpointEvery: 1000,
     });

@@ -26,11 +26,13 @@ export { type AdamWOptions, adamW, type Optimizer, type OptimizerStep, type SgdO
 export { type Plot, type PlotLine, sparkline } from "./plot.ts";
 export { plotPng } from "./plot-png.ts";
 export { plotSvg } from "./plot-svg.ts";
+export type { TrainingPrecision } from "./precision.ts";
 export { constantSchedule, cosineSchedule, linearSchedule, type Schedule, type ScheduleOptions } from "./schedules.ts";
 export { type ShortRunOptions, shortRun } from "./short-run.ts";
 export {
   accumulatedGradients,
   globalNorm,
+  readStep,
   type TrainStepOptions,
   type TrainStepResult,
   trainStep,

@@ -1,11 +1,13 @@
 import { valueAndGrad } from "../autograd/index.ts";
 import { foundNonFinite } from "../ops/cast/index.ts";
 import { add, div, minimum, mul, sqrt } from "../ops/elementwise/index.ts";
+import { concat, reshape } from "../ops/movement/index.ts";
 import { addSquaredNorm } from "../ops/optimizer-update/index.ts";
 import { flattenParameters, nestParameters, type Parameters } from "../tensor/parameters.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, zeros } from "../tensor/tensor.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { atPrecision, checkPrecision, type TrainingPrecision } from "./precision.ts";
 
 /** Options of {@link trainStep}. */
 export interface TrainStepOptions {
@@ -15,6 +17,8 @@ export interface TrainStepOptions {
   readonly clipNorm?: number;
   /** The loss is multiplied by it while gradients are computed, and they are divided by it again; default 1. */
   readonly lossScale?: number;
+  /** Of matrix products; default: what the device is set to. `mixed` wants a {@link lossScale}. */
+  readonly precision?: TrainingPrecision;
 }
 
 /** Numbers of a step, on the device until somebody reads them. */
@@ -36,20 +40,38 @@ const CLIP_EPSILON = 1e-6;
  * @param objectives - one function per micro-batch, each returning its loss, a tensor of one element; more than one means
  *   gradient accumulation, with the memory of one
  * @returns loss and norm; dispose them
+ * @throws ConfigError if the device cannot work at `precision`
  */
 export function trainStep<P extends Parameters>(
   parameters: P,
   objectives: readonly ((parameters: P) => Tensor)[],
-  { optimizer, learningRate, clipNorm, lossScale = 1 }: TrainStepOptions,
+  { optimizer, learningRate, clipNorm, lossScale = 1, precision }: TrainStepOptions,
 ): TrainStepResult {
+  const [{ device }] = flattenParameters(parameters).values() as unknown as [Tensor];
+  checkPrecision("trainStep", precision, device);
   return scope(() => {
-    const { loss, gradients } = accumulatedGradients(parameters, objectives, lossScale);
+    const { loss, gradients } = atPrecision(device, precision, () =>
+      accumulatedGradients(parameters, objectives, lossScale),
+    );
     const norm = divided(globalNorm(gradients), lossScale);
     const clip = clipNorm === undefined ? undefined : minimum(div(clipNorm, add(norm, CLIP_EPSILON)), 1);
     const scale = clip ? divided(clip, lossScale) : lossScale === 1 ? undefined : full(1 / lossScale, norm);
     optimizer.update(parameters, gradients, { learningRate, scale, skip: foundNonFinite([norm]) });
     return { loss: divided(loss, lossScale), gradientNorm: norm };
   });
+}
+
+/** Reads the numbers of a step in one go and frees them. */
+export async function readStep({
+  loss,
+  gradientNorm,
+}: TrainStepResult): Promise<{ readonly loss: number; readonly gradNorm: number }> {
+  const one = (x: Tensor): Tensor => reshape(x, [1]);
+  const both = scope(() => concat([one(loss), one(gradientNorm)]));
+  for (const made of [loss, gradientNorm]) made.dispose();
+  const [first, second] = (await both.read()) as unknown as [number, number];
+  both.dispose();
+  return { loss: first, gradNorm: second };
 }
 
 function divided(x: Tensor, by: number): Tensor {

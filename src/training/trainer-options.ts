@@ -1,9 +1,12 @@
 import type { BatchSource } from "../data/index.ts";
 import type { LanguageModel } from "../models/index.ts";
 import { ConfigError } from "../tensor/errors.ts";
+import { flattenParameters } from "../tensor/parameters.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
 import type { LossScaler } from "./loss-scaler.ts";
 import type { Optimizer } from "./optimizer.ts";
+import { checkPrecision, type TrainingPrecision } from "./precision.ts";
 import type { Schedule } from "./schedules.ts";
 
 /** Loss on data that is not trained on. */
@@ -45,7 +48,9 @@ export interface TrainerOptions {
   readonly average?: number;
   /** Compute each layer's inner values again in the backward pass instead of keeping them. Default false. */
   readonly recompute?: boolean;
-  /** For gradients in float16; default: none. */
+  /** Of training steps; validation keeps to what the device is set to. Default: what the device is set to. */
+  readonly precision?: TrainingPrecision;
+  /** For gradients in float16; default: a new one with `precision: "mixed"`, else none. */
   readonly lossScaler?: LossScaler;
   readonly validation?: ValidationOptions;
   readonly checkpoints?: CheckpointOptions;
@@ -94,6 +99,8 @@ export function checkTrainerOptions(options: TrainerOptions): void {
   if (options.clipNorm !== undefined && !(options.clipNorm > 0)) {
     throw new ConfigError(`Trainer: clipNorm must be positive; got ${options.clipNorm}; leave it out for no limit`, {});
   }
+  const [{ device }] = flattenParameters(model.parameters).values() as unknown as [Tensor];
+  checkPrecision("Trainer", options.precision, device);
   for (const source of validation ? [data, validation.data] : [data]) {
     if (source.vocabSize <= model.vocabSize) continue;
     throw new ConfigError(

@@ -6,8 +6,9 @@ import { flattenParameters } from "../tensor/parameters.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { batchLoss, countScored, splitBatch, uploadBatch } from "./batch-loss.ts";
 import type { BestValidation } from "./checkpoint.ts";
+import { scalerFor } from "./precision.ts";
 import { RunState } from "./run-state.ts";
-import { trainStep } from "./train-step.ts";
+import { readStep, trainStep } from "./train-step.ts";
 import { checkTrainerOptions, type TrainerOptions, type TrainingMetrics } from "./trainer-options.ts";
 
 /**
@@ -39,8 +40,8 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
   /** @throws ConfigError if an option cannot be, or the data has more ids than the model */
   constructor(options: TrainerOptions) {
     checkTrainerOptions(options);
-    this.#options = options;
-    this.#run = new RunState(options, flattenParameters(options.model.parameters));
+    this.#options = { ...options, lossScaler: scalerFor(options.precision, options.lossScaler) };
+    this.#run = new RunState(this.#options, flattenParameters(options.model.parameters));
   }
 
   /** Steps taken. */
@@ -90,20 +91,19 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
   }
 
   async #take(): Promise<TrainingMetrics> {
-    const { schedule, data, model, optimizer, clipNorm, lossScaler, microBatches = 1 } = this.#options;
+    const { schedule, data, model, optimizer, clipNorm, precision, lossScaler, microBatches = 1 } = this.#options;
     const learningRate = schedule(this.#run.step);
     const batch = await data.batch(this.#run.step);
     const startedAt = performance.now();
     const objectives = this.#objectives(splitBatch(batch, microBatches), countScored(batch.targets) / microBatches);
-    const settings = { optimizer, learningRate, clipNorm, lossScale: lossScaler?.scale };
+    const settings = { optimizer, learningRate, clipNorm, precision, lossScale: lossScaler?.scale };
     const result = trainStep(
       model.parameters,
       objectives.map(({ run }) => run),
       settings,
     );
     for (const { finish } of objectives) finish();
-    const [loss, gradNorm] = [await result.loss.item(), await result.gradientNorm.item()];
-    for (const made of [result.loss, result.gradientNorm]) made.dispose();
+    const { loss, gradNorm } = await readStep(result);
     const skipped = this.#settle(loss, gradNorm, learningRate);
     const seconds = (performance.now() - startedAt) / 1000;
     this.#run.step++;

@@ -50,6 +50,7 @@ export class ReferenceBackend implements Backend {
   readonly kernels: Readonly<Record<string, unknown>>;
   recorder: Recorder | undefined = undefined;
   matmulPrecision: MatmulPrecision = "float32";
+  readonly matmulPrecisions: readonly MatmulPrecision[] = ["float32"];
   #used = 0;
   #peak = 0;
   #buffers = 0;

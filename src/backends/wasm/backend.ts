@@ -30,6 +30,7 @@ export class WasmBackend implements Backend {
   readonly lost: Promise<DeviceError>;
   recorder: Recorder | undefined = undefined;
   matmulPrecision: MatmulPrecision = "float32";
+  readonly matmulPrecisions: readonly MatmulPrecision[] = ["float32"];
   readonly #executor: Executor;
   readonly #heap: Heap;
   readonly #list = new CommandList(kernelSlots);

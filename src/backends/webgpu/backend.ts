@@ -116,6 +116,10 @@ export class WebgpuBackend implements Backend {
     return this.#context.precision;
   }
 
+  get matmulPrecisions(): readonly MatmulPrecision[] {
+    return this.#context.hasMatrixCores ? ["float32", "float16"] : ["float32"];
+  }
+
   set matmulPrecision(precision: MatmulPrecision) {
     this.#context.precision = precision;
   }

@@ -97,7 +97,7 @@ async function optionsOf(
   { config, trained, data, folder, resume }: RunSetup,
   terminal: Terminal,
 ): Promise<TrainerOptions> {
-  const { steps, microBatches, clipNorm, average, recompute, checkpointEvery, validation } = config;
+  const { steps, microBatches, clipNorm, average, precision, recompute, checkpointEvery, validation } = config;
   const { every, batches = 8, patience, accuracy = "task" in config.data } = validation ?? {};
   const held = { data: data.validation!, every: every!, batches: Math.min(batches, data.validationBatches ?? batches) };
   return {
@@ -109,6 +109,7 @@ async function optionsOf(
     microBatches,
     clipNorm,
     average,
+    precision,
     recompute,
     checkpoints: { store: await folderStore(folder.path), every: checkpointEvery, resume },
     signal: terminal.signal,
