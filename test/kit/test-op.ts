@@ -11,6 +11,7 @@ import { Random } from "../../src/tensor/random.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { type Shape, sizeOf } from "../../src/tensor/shape.ts";
 import { type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { type GpuProfile, gpuProfiles, openValidator, type ShaderValidator } from "./null-gpu.ts";
 import { useSoftwareGpu } from "./software-gpu.ts";
 
 /** Fills one input: from a generator and a shape to float64 values (or int32 for indices). */
@@ -68,6 +69,18 @@ export const fastBackends: readonly DeviceName[] = (process.env["MAMBA_TEST_BACK
   .split(",")
   .filter(Boolean) as DeviceName[];
 
+/** Kinds of GPU that shaders are validated for; a machine with a card of its own is for other tests. */
+const validatedProfiles =
+  fastBackends.includes("webgpu") && process.env["MAMBA_TEST_GPU"] !== "system" ? gpuProfiles : [];
+
+const validators = new Map<GpuProfile, Promise<ShaderValidator>>();
+
+function sharedValidator(profile: GpuProfile): Promise<ShaderValidator> {
+  const known = validators.get(profile) ?? openValidator(profile);
+  validators.set(profile, known);
+  return known;
+}
+
 /** Standard normal values. */
 export const normal: Fill = (random, shape) => random.normals(sizeOf(shape));
 /** Uniform values between two bounds. */
@@ -99,6 +112,13 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
       if (differentiable) {
         it(`has the gradient that central differences give: ${title}`, async () => {
           await checkDifferences(op, await sharedDevice("reference"), given, drawn, execute, oracle);
+        });
+      }
+      for (const profile of validatedProfiles) {
+        it(`has valid shaders for ${profile.name}: ${title}`, async () => {
+          const { device, problems } = await sharedValidator(profile);
+          await evaluate(device, given, drawn, execute, differentiable);
+          expect(await problems()).toEqual([]);
         });
       }
       for (const name of fastBackends) {
@@ -260,14 +280,16 @@ function largest(values: TypedArray): number {
 /** Every array within `tolerance` of the largest absolute value of its reference. */
 export function expectClose(actual: Arrays, expected: Arrays, tolerance: number, what: string): void {
   expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
+  // a value that is zero in exact arithmetic comes out as what is left of others
+  const floor = 1e-4 * Math.max(...Object.values(expected).map(largest));
   for (const [name, reference] of Object.entries(expected)) {
-    const error = maxError(actual[name]!, reference);
+    const error = maxError(actual[name]!, reference, floor);
     expect(error, `${what} ${name}: error ${error} of the largest element`).toBeLessThanOrEqual(tolerance);
   }
 }
 
-/** Largest absolute difference over the largest absolute reference; infinite if a NaN is not in both. */
-export function maxError(actual: TypedArray, reference: TypedArray): number {
+/** Largest absolute difference over the largest absolute reference, or over `floor` if that is more; infinite if a NaN is not in both. */
+export function maxError(actual: TypedArray, reference: TypedArray, floor = 1e-30): number {
   if (actual.length !== reference.length) return Number.POSITIVE_INFINITY;
   let error = 0;
   for (let i = 0; i < reference.length; i++) {
@@ -275,5 +297,5 @@ export function maxError(actual: TypedArray, reference: TypedArray): number {
     if (difference > error) error = difference;
     else if (Number.isNaN(difference) && !(Number.isNaN(actual[i]!) && Number.isNaN(reference[i]!))) return Infinity;
   }
-  return error === 0 ? 0 : error / Math.max(largest(reference), 1e-30);
+  return error === 0 ? 0 : error / Math.max(largest(reference), floor, 1e-30);
 }

@@ -8,7 +8,7 @@ import type {
   Recorded,
   Recorder,
 } from "../../tensor/device.ts";
-import { DeviceError, MambaError, OutOfMemoryError } from "../../tensor/errors.ts";
+import { DeviceError, OutOfMemoryError } from "../../tensor/errors.ts";
 import { Batch } from "./batch.ts";
 import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
 import { EncodingContext } from "./encoding-context.ts";
@@ -172,20 +172,12 @@ export class WebgpuBackend implements Backend {
     if (failure) copy(failure, 0, size, FAILURE_BYTES);
     this.#batch.submit();
     try {
-      this.#reading++;
-      await staging.mapAsync(1).finally(() => this.#reading--);
-      if (this.#reading === 0) this.#batch.expectIdle();
+      await this.#map(staging);
       await this.#throwLate();
       const mapped = staging.getMappedRange();
       if (failure) this.#throwNoted(failure, new Int32Array(mapped.slice(size)));
       const start = byteOffset - from;
       return new Uint8Array(mapped.slice(start, start + byteLength));
-    } catch (cause) {
-      if (cause instanceof MambaError) throw cause;
-      await this.#throwLate();
-      // a lost device says so soon after it has refused to map
-      const pause = new Promise<undefined>((resolve) => setTimeout(resolve, LOSS_MILLISECONDS));
-      throw (await Promise.race([this.lost, pause])) ?? this.#errors.refused(cause);
     } finally {
       staging.destroy();
     }
@@ -216,6 +208,21 @@ export class WebgpuBackend implements Backend {
     if (!error) return;
     this.#device.queue.writeBuffer(failure.buffer, 0, new Uint8Array(FAILURE_BYTES));
     throw error;
+  }
+
+  async #map(staging: GPUBuffer): Promise<void> {
+    this.#reading++;
+    try {
+      await staging.mapAsync(1);
+    } catch (cause) {
+      await this.#throwLate();
+      // a lost device says so soon after it has refused to map
+      const pause = new Promise<undefined>((resolve) => setTimeout(resolve, LOSS_MILLISECONDS));
+      throw (await Promise.race([this.lost, pause])) ?? this.#errors.refused(cause);
+    } finally {
+      this.#reading--;
+    }
+    if (this.#reading === 0) this.#batch.expectIdle();
   }
 
   async #throwLate(): Promise<void> {

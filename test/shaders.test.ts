@@ -1,0 +1,78 @@
+import { describe, expect, it } from "vitest";
+import type { WebgpuBackend, WebgpuKernel } from "../src/backends/webgpu/index.ts";
+import { MambaLM, mambaConfig, TransformerLM, transformerConfig } from "../src/models/index.ts";
+import { div } from "../src/ops/elementwise/index.ts";
+import { sum } from "../src/ops/reduce/index.ts";
+import type { Device } from "../src/tensor/device.ts";
+import { scope } from "../src/tensor/scope.ts";
+import { type Tensor, tensor, zeros } from "../src/tensor/tensor.ts";
+import { adamW, trainStep } from "../src/training/index.ts";
+import { gpuProfiles, openValidator } from "./kit/null-gpu.ts";
+
+const vocabSize = 1024;
+
+const ids = (device: Device, batch: number, length: number): Tensor =>
+  tensor(new Int32Array(batch * length), [batch, length], { device });
+
+/** Shaders of shapes that nothing here could compute in time: a training step, prompts, tokens one after another. */
+function enqueueModels(device: Device): void {
+  const mamba = MambaLM.create(mambaConfig({ vocabSize, dModel: 256, nLayer: 1 }), { device, seed: 1 });
+  const transformer = TransformerLM.create(transformerConfig({ vocabSize, dModel: 256, nLayer: 1, heads: 4 }), {
+    device,
+    seed: 1,
+  });
+  for (const model of [mamba, transformer]) {
+    const rows = ids(device, 4, 512);
+    const objective = (): Tensor => {
+      const { losses, valid } = model.losses(rows, rows);
+      return div(sum(losses), sum(valid));
+    };
+    trainStep<Record<string, never>>(model.parameters as never, [objective], {
+      optimizer: adamW(),
+      learningRate: 1e-4,
+      clipNorm: 1,
+      lossScale: device.matmulPrecision === "float16" ? 1024 : 1,
+    });
+  }
+  for (const [batch, length] of [
+    [1, 1000],
+    [64, 16],
+  ] as const) {
+    let { state } = mamba.forward(ids(device, batch, length), { logits: "last" });
+    for (let step = 0; step < 3; step++) {
+      ({ state } = mamba.forward(ids(device, batch, 1), { state, consume: true }));
+    }
+  }
+}
+
+describe.each(gpuProfiles)("shaders for $name", (profile) => {
+  it.each(["float32", "float16"] as const)("are valid in models of real widths, products in %s", async (precision) => {
+    const { device, programs, problems } = await openValidator(profile);
+    device.matmulPrecision = precision;
+    scope(() => enqueueModels(device));
+    await zeros([1], { device }).read();
+    expect(await problems()).toEqual([]);
+    expect(programs.size).toBeGreaterThan(40);
+    const usesMatrixCores = [...programs].some((name) => name.includes("matrix cores"));
+    expect(usesMatrixCores).toBe(profile.hasMatrices === true && precision === "float16");
+    device.dispose();
+  });
+
+  it("would be told apart from ones that are not", async () => {
+    const { device, problems } = await openValidator(profile);
+    const out = zeros([4], { device });
+    const kernel: WebgpuKernel = (context) => {
+      const bindings = [{ name: "out", type: "f32", write: true }] as const;
+      context.dispatch({ name: "wrong", bindings, params: [], body: "out[index] = 1u;" }, [out], {}, 1);
+      const declarations = "var<workgroup> much: array<f32, 16384>;";
+      const body = "much[lane] = 1.0; out[index] = much[lane];";
+      context.dispatch({ name: "much", bindings, params: [], declarations, body }, [out], {}, 1);
+    };
+    (device as WebgpuBackend).launch(kernel, { op: "wrong", inputs: {}, outputs: { out }, params: {}, axes: {} });
+    await out.read().catch(() => {});
+    const found = (await problems()).join("\n");
+    expect(found).toMatch(/wrong: .*cannot assign/);
+    if (profile.limits) expect(found).toMatch(/workgroup storage \(65536 bytes\)/);
+    device.dispose();
+  });
+});
