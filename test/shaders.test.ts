@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { WebgpuBackend, WebgpuKernel } from "../src/backends/webgpu/index.ts";
 import { MambaLM, mambaConfig, TransformerLM, transformerConfig } from "../src/models/index.ts";
 import { div } from "../src/ops/elementwise/index.ts";
@@ -8,6 +8,22 @@ import { scope } from "../src/tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../src/tensor/tensor.ts";
 import { adamW, trainStep } from "../src/training/index.ts";
 import { gpuProfiles, openValidator } from "./kit/null-gpu.ts";
+
+/** Names that more than one shader goes by. */
+const ambiguous = vi.hoisted(() => new Set<string>());
+
+// programs are known by name and their text is made once: a name that does not tell two of them apart runs the wrong one
+vi.mock(import("../src/backends/webgpu/program.ts"), async (importOriginal) => {
+  const own = await importOriginal();
+  const programNamed: typeof own.programNamed = (name, make) => {
+    const known = own.programNamed(name, make);
+    const made = { name, ...make() };
+    const isSame = own.programCode(known) === own.programCode(made) && `${known.params}` === `${made.params}`;
+    if (!isSame) ambiguous.add(name);
+    return known;
+  };
+  return { ...own, programNamed };
+});
 
 const vocabSize = 1024;
 
@@ -52,6 +68,7 @@ describe.each(gpuProfiles)("shaders for $name", (profile) => {
     scope(() => enqueueModels(device));
     await zeros([1], { device }).read();
     expect(await problems()).toEqual([]);
+    expect([...ambiguous]).toEqual([]);
     expect(programs.size).toBeGreaterThan(40);
     const usesMatrixCores = [...programs].some((name) => name.includes("matrix cores"));
     expect(usesMatrixCores).toBe(profile.hasMatrices === true && precision === "float16");
