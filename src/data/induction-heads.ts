@@ -1,5 +1,6 @@
 import { Random } from "../tensor/random.ts";
 import type { Batch, BatchSource } from "./batch.ts";
+import { drawnPlaces } from "./selective-copying.ts";
 import { checkSize, type TaskOptions } from "./task-options.ts";
 
 /** Options of {@link inductionHeads}. */
@@ -8,21 +9,28 @@ export interface InductionHeadsOptions extends TaskOptions {
   readonly length: number;
   /** Default 16. */
   readonly vocabSize?: number;
+  /** Most questions of a row; default 1. */
+  readonly queries?: number;
 }
 
 /**
  * Induction heads: recall what followed the trigger when it was last seen.
  *
- * A row is `length` tokens drawn uniformly from 0 to vocabSize - 2. The trigger, vocabSize - 1, is written at one place
- * drawn uniformly from 0 to length - 3, and as the last token. The token behind the first trigger is the answer; only
- * the last position is scored.
+ * A row is `length` tokens drawn uniformly from 0 to vocabSize - 2. It asks q questions, drawn uniformly from 1 to `queries`.
+ * The trigger, vocabSize - 1, is written as the last token and at q places before it, of which no two are adjacent: every
+ * such set among 0 to length - 3 is equally likely. The token behind the first trigger is the answer, and it is written
+ * behind the others too. Scored are the triggers but the first, so with one question only the last position.
  *
- * @throws ConfigError if length is below 3 or vocabSize below 3
+ * Questions inside a row shorten the way from answer to question: training leaves the plateau where only the
+ * distribution of answers is known much sooner.
+ *
+ * @throws ConfigError if length is below 2 queries + 1 or vocabSize below 3
  * @see Gu & Dao 2023, section 4.1.2; Olsson et al. 2022, "In-context learning and induction heads"
  */
 export function inductionHeads(options: InductionHeadsOptions): BatchSource {
-  const { length, vocabSize = 16, batch, seed } = options;
-  checkSize("inductionHeads", "length", length, 3);
+  const { length, vocabSize = 16, queries = 1, batch, seed } = options;
+  checkSize("inductionHeads", "queries", queries, 1);
+  checkSize("inductionHeads", "length", length, 2 * queries + 1);
   checkSize("inductionHeads", "vocabSize", vocabSize, 3);
   checkSize("inductionHeads", "batch", batch, 1);
   const trigger = vocabSize - 1;
@@ -33,14 +41,23 @@ export function inductionHeads(options: InductionHeadsOptions): BatchSource {
       const ids = Int32Array.from({ length: batch * length }, () => random.integer(trigger));
       const targets = new Int32Array(batch * length).fill(-1);
       for (let row = 0; row < batch; row++) {
-        const start = row * length;
-        const place = start + random.integer(length - 2);
-        const last = start + length - 1;
-        ids[place] = trigger;
-        ids[last] = trigger;
-        targets[last] = ids[place + 1]!;
+        const own = ids.subarray(row * length, (row + 1) * length);
+        const places = triggerPlaces(random, length, 1 + random.integer(queries));
+        const answer = own[places[0]! + 1]!;
+        places.forEach((place, i) => {
+          own[place] = trigger;
+          if (place + 1 < length) own[place + 1] = answer;
+          if (i > 0) targets[row * length + place] = answer;
+        });
       }
       return { ids, targets, batch, length };
     },
   };
+}
+
+/** In order: `count` places below length - 2 with a space after each, and the last place of the row. */
+function triggerPlaces(random: Random, length: number, count: number): number[] {
+  // sets of places that are not adjacent are sets of any places among count - 1 fewer
+  const spaced = drawnPlaces(random, length - 1 - count, count).map((place, i) => place + i);
+  return [...spaced, length - 1];
 }

@@ -31,6 +31,29 @@ describe("inductionHeads", () => {
     expect(Math.min(...answers.slice(0, 15))).toBeGreaterThan(5);
   });
 
+  it("asks up to `queries` times in a row, always for what followed the first trigger", async () => {
+    const batch = await take(inductionHeads({ length: 12, queries: 3, batch: 900, seed: 5 }), 1);
+    const targets = rowsOf(batch.targets, batch);
+    const counts = new Array<number>(4).fill(0);
+    const sets = new Map<string, number>();
+    rowsOf(batch.ids, batch).forEach((row, i) => {
+      const places = row.flatMap((id, place) => (id === 15 ? [place] : []));
+      const [first, ...asked] = places as [number, ...number[]];
+      expect(asked.at(-1)).toBe(11);
+      const answer = row[first + 1]!;
+      expect(targets[i]).toEqual(row.map((_, place) => (asked.includes(place) ? answer : -1)));
+      for (const place of places.slice(0, -1)) expect(row[place + 1]).toBe(answer);
+      counts[asked.length]!++;
+      if (asked.length === 3) sets.set(`${places}`, (sets.get(`${places}`) ?? 0) + 1);
+    });
+    // 900 draws of 3: 300 each, standard deviation 14
+    expect(Math.min(...counts.slice(1))).toBeGreaterThan(230);
+    // 3 of 10 places, none adjacent: 56 sets; 300 draws leave out 0.25 of them on average
+    expect(sets.size).toBeGreaterThan(50);
+    expect(sets.size).toBeLessThanOrEqual(56);
+    expect(Math.max(...sets.values())).toBeLessThan(20);
+  });
+
   it("is a pure function of the step", async () => {
     const [a, again, b] = [await take(source, 7), await take(source, 7), await take(source, 8)];
     expect(again).toEqual(a);
@@ -42,6 +65,10 @@ describe("inductionHeads", () => {
   it("refuses sizes that cannot be", () => {
     expect(() => inductionHeads({ length: 2, batch: 1, seed: 0 })).toThrow(/length must be a whole number from 3/);
     expect(() => inductionHeads({ length: 9, batch: 0, seed: 0 })).toThrow(/batch must be a whole number from 1/);
+    expect(() => inductionHeads({ length: 9, queries: 0, batch: 1, seed: 0 })).toThrow(
+      /queries must be a whole number/,
+    );
+    expect(() => inductionHeads({ length: 8, queries: 4, batch: 1, seed: 0 })).toThrow(/length must .* from 9 to/);
   });
 });
 

@@ -184,6 +184,12 @@ const data = {
       fields: {
         task: { kind: "choice", about: "Say what followed a special token before.", values: ["induction-heads"] },
         vocabSize: vocabulary,
+        queries: {
+          kind: "integer",
+          about: "Most questions of a row of training; a row of validation has one, at its end.",
+          least: 1,
+          default: 1,
+        },
       },
     },
     {

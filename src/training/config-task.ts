@@ -20,7 +20,7 @@ export function taskSource(
   const shared = { batch, length, seed };
   switch (data.task) {
     case "induction-heads":
-      return inductionHeads({ ...shared, vocabSize: data.vocabSize });
+      return inductionHeads({ ...shared, vocabSize: data.vocabSize, queries: part === "training" ? data.queries : 1 });
     case "selective-copying":
       return selectiveCopying({ ...shared, vocabSize: data.vocabSize, tokens: data.tokens });
     case "associative-recall":

@@ -111,6 +111,15 @@ describe("a training configuration", () => {
     expect(taskSource(readTrainConfig({ ...smallest, data: { text: "a" } }), "training")).toBeUndefined();
   });
 
+  it("asks once in a row of validation, however often training asks", async () => {
+    const data = { task: "induction-heads", queries: 6 };
+    const config = readTrainConfig({ ...smallest, batch: 20, length: 32, data });
+    const scored = async (part: "training" | "validation"): Promise<number> =>
+      (await taskSource(config, part)!.batch(0)).targets.filter((target) => target >= 0).length;
+    expect(await scored("validation")).toBe(20);
+    expect(await scored("training")).toBeGreaterThan(40);
+  });
+
   it.each(readdirSync(examples).filter((name) => name.endsWith(".json")))("can be examples/%s", (name) => {
     const given = JSON.parse(readFileSync(new URL(name, examples), "utf8"));
     expect(readTrainConfig(given).data).toMatchObject(given.data.text ? { text: [given.data.text] } : given.data);
