@@ -2,7 +2,8 @@
  * Element types.
  *
  * `float64` lives on the reference device only. `float16` and `bfloat16` are held as their 16 bits in a
- * Uint16Array on the host. `int8` and `int4` are weight formats: blocks of 32 elements with one scale.
+ * Uint16Array on the host. `int8` and `int4` are weight formats: matrices [rows columns] in blocks of 32 along their rows,
+ * each with one float16 scale; see `quantizeMatrix`.
  */
 export type DType = "float64" | "float32" | "float16" | "bfloat16" | "int32" | "uint32" | "uint8" | "int8" | "int4";
 

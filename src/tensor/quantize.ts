@@ -1,4 +1,4 @@
-import { float16Values, numberToFloat16 } from "./dtype.ts";
+import { type DType, float16Values, numberToFloat16, type TypedArray } from "./dtype.ts";
 import { DtypeError, ShapeError } from "./errors.ts";
 
 /** Elements that share a scale. */
@@ -59,7 +59,7 @@ export function quantizeMatrix(
   for (let block = 0; block < blocks; block++) {
     const scale = numberToFloat16(round(values, block, out));
     // all bits of the exponent: infinity or NaN
-    if ((scale & 0x7c00) === 0x7c00) throw notRepresentable(values, block, dtype);
+    if ((scale & 0x7c00) === 0x7c00) throw blockNotRepresentable(values, block, dtype);
     scales[block] = scale;
   }
   return { dtype, rows, columns, scales, values: out };
@@ -81,6 +81,24 @@ export function dequantizeMatrix({ dtype, scales, values }: QuantizedMatrix): Fl
         out[at + BLOCK / 2 + j] = scale * ((pair >> 4) - 8);
       }
     }
+  }
+  return out;
+}
+
+/**
+ * Activations as products with int8 and int4 weights see them: rounded to int8 in blocks of 32 as by {@link quantizeMatrix},
+ * except that scales stay in float32.
+ *
+ * @param values - rows of a multiple of 32 elements; rounded to float32 first
+ * @returns scale times value, exact in float64
+ */
+export function roundActivations(values: TypedArray): Float64Array<ArrayBuffer> {
+  const rows = Float32Array.from(values);
+  const rounded = new Int8Array(rows.length);
+  const out = new Float64Array(rows.length);
+  for (let block = 0; block < rows.length / BLOCK; block++) {
+    const scale = roundBlockToInt8(rows, block, rounded);
+    for (let i = block * BLOCK; i < (block + 1) * BLOCK; i++) out[i] = scale * rounded[i]!;
   }
   return out;
 }
@@ -143,7 +161,15 @@ function inverseOf(scale: number): number {
   return Number.isFinite(inverse) ? inverse : 0;
 }
 
-function notRepresentable(values: Float32Array, block: number, dtype: QuantizedType): DtypeError {
+/** The error of rounding a weight to a type that cannot hold it. */
+export function notRepresentable(op: string, dtype: DType): DtypeError {
+  return new DtypeError(
+    `${op}: values must be finite and within ${dtype}; some are not; keep this weight in bfloat16 or float32`,
+    { op, dtype },
+  );
+}
+
+function blockNotRepresentable(values: Float32Array, block: number, dtype: QuantizedType): DtypeError {
   const at = block * BLOCK;
   const index = values.subarray(at, at + BLOCK).findIndex((value) => !Number.isFinite(value));
   const largest = values.subarray(at, at + BLOCK).reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -1,17 +1,11 @@
 import type { Backend, Device } from "./device.ts";
 import { arrayOf, bytesPerElement, convertArray, type DType, type TypedArray } from "./dtype.ts";
 import { DeviceError, DisposedError, DtypeError, ShapeError } from "./errors.ts";
+import { dequantizeMatrix, type QuantizedType } from "./quantize.ts";
 import { adopt, forget, tensorBrand } from "./scope.ts";
 import { denseStrides, formatShape, isDense, type Shape, sizeOf } from "./shape.ts";
 import { Storage } from "./storage.ts";
-
-/**
- * How elements lie in storage.
- *
- * `strided`: by strides, last axis 1. `panels8`: a weight [rows columns] packed for matrix kernels as
- * [ceil(rows / 8)] [columns] [8], rows past the end zero.
- */
-export type Layout = "strided" | "panels8";
+import { elementsOfPanels, isQuantized, type Layout, matrixFromBlocks, storageBytes } from "./weight-formats.ts";
 
 /** Everything that fixes a tensor besides its storage. */
 export interface View {
@@ -79,11 +73,12 @@ export class Tensor {
   /**
    * Waits for the work enqueued so far and copies the elements to the host in row-major order.
    *
-   * @returns the array class of the dtype; float16 and bfloat16 as their bits (see {@link convertArray})
+   * @returns the array class of the dtype; float16 and bfloat16 as their bits (see {@link convertArray}), int8 and int4 as the
+   *   float32 values they stand for
    */
   async read(): Promise<TypedArray> {
     const { storage, dtype } = this;
-    if (this.layout === "panels8") return this.#readPanels();
+    if (this.layout !== "strided") return this.#readWeight();
     const width = bytesPerElement(dtype);
     if (this.size === 0) return new (arrayOf(dtype))(0);
     const last = this.shape.reduce((sum, size, i) => sum + (size - 1) * this.strides[i]!, 0);
@@ -92,17 +87,11 @@ export class Tensor {
     return this.dense ? span : gather(span, this.shape, this.strides, dtype);
   }
 
-  async #readPanels(): Promise<TypedArray> {
-    const [rows, columns] = this.shape as [number, number];
-    const { storage } = this;
-    const bytes = await storage.backend.read(storage.memory, this.offset * 4, Math.ceil(rows / 8) * columns * 32);
-    const packed = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-    const out = new Float32Array(rows * columns);
-    for (let row = 0; row < rows; row++) {
-      const panel = (row >> 3) * columns * 8 + (row & 7);
-      for (let column = 0; column < columns; column++) out[row * columns + column] = packed[panel + column * 8]!;
-    }
-    return out;
+  async #readWeight(): Promise<TypedArray> {
+    const { storage, dtype, shape, layout } = this;
+    const bytes = await storage.backend.read(storage.memory, 0, storageBytes(dtype, shape, layout));
+    if (layout === "panels8") return elementsOfPanels(bytes, dtype, shape);
+    return dequantizeMatrix(matrixFromBlocks(bytes, dtype as QuantizedType, shape));
   }
 
   /** The value of a tensor of one element. */
@@ -161,8 +150,7 @@ function gather(span: TypedArray, shape: Shape, strides: readonly number[], dtyp
 
 /** An uninitialised tensor; the caller writes every element. */
 export function allocateTensor(backend: Backend, dtype: DType, shape: Shape, layout: Layout = "strided"): Tensor {
-  const elements = layout === "panels8" ? Math.ceil(shape[0]! / 8) * 8 * shape[1]! : sizeOf(shape);
-  const storage = new Storage(backend, Math.ceil(elements * bytesPerElement(dtype)));
+  const storage = new Storage(backend, storageBytes(dtype, shape, layout));
   const made = new Tensor(storage, dtype, { shape: [...shape], strides: denseStrides(shape), offset: 0 }, layout);
   adopt(made);
   return made;
@@ -203,6 +191,7 @@ type Nested = number | readonly Nested[];
 export function tensor(data: TypedArray | Nested, shape: Shape | undefined, options: TensorOptions): Tensor {
   const backend = backendOf(options.device);
   const dtype = options.dtype ?? defaultDtype(data, options.device);
+  assertElements("tensor", dtype);
   const own = shape ?? nestedShape(data);
   const flat = ArrayBuffer.isView(data) ? data : Float64Array.from(flatten(data));
   if (flat.length !== sizeOf(own)) {
@@ -221,6 +210,15 @@ export function tensor(data: TypedArray | Nested, shape: Shape | undefined, opti
   const bits = toBits(flat, dtype);
   backend.write(made.storage.memory, 0, new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
   return made;
+}
+
+/** Throws for types that are no elements but blocks of a weight. */
+function assertElements(where: string, dtype: DType): void {
+  if (!isQuantized(dtype)) return;
+  throw new DtypeError(
+    `${where}: dtype must be that of single elements; got ${dtype}, a format for weights; round the matrix with quantizeMatrix() and pass it to quantizedTensor()`,
+    { dtype },
+  );
 }
 
 function flatten(data: Nested): number[] {
@@ -250,7 +248,9 @@ function nestedShape(data: TypedArray | Nested): number[] {
 
 /** A tensor of zeros. */
 export function zeros(shape: Shape, options: TensorOptions): Tensor {
-  const made = allocateTensor(backendOf(options.device), options.dtype ?? "float32", shape);
+  const { dtype = "float32" } = options;
+  assertElements("zeros", dtype);
+  const made = allocateTensor(backendOf(options.device), dtype, shape);
   const { storage } = made;
   // no bytes from the host: those would have to be staged while commands are under way
   storage.backend.clear(storage.memory, 0, Math.ceil(storage.byteLength / 4) * 4);

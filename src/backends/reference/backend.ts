@@ -9,8 +9,10 @@ import type {
 } from "../../tensor/device.ts";
 import { arrayOf, type DType, type TypedArray } from "../../tensor/dtype.ts";
 import { DeviceError, invariant } from "../../tensor/errors.ts";
+import { dequantizeMatrix } from "../../tensor/quantize.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { isQuantized, matrixFromBlocks, widened } from "../../tensor/weight-formats.ts";
 
 /**
  * What a reference kernel sees: dense row-major arrays by argument name.
@@ -27,6 +29,8 @@ export interface ReferenceContext {
   dtype(name: string): DType;
   /** The elements of an input. Must not be written, except by ops that declare `mutates`. */
   input(name: string): TypedArray;
+  /** The values of a weight of any type, row by row. */
+  weight(name: string): TypedArray;
   /** The array of an output, zero at first. */
   output(name: string): TypedArray;
   /** Names of the inputs that were given, for ops with any number of them. */
@@ -126,6 +130,7 @@ function referenceContext(call: KernelCall): ReferenceContext {
     shape: (name) => argument(name).shape,
     dtype: (name) => argument(name).dtype,
     input: once((name) => denseElements(argument(name))),
+    weight: once((name) => weightElements(argument(name))),
     output: once((name) => elements(call.outputs[name]!)),
   };
 }
@@ -143,6 +148,16 @@ function once(find: (name: string) => TypedArray): (name: string) => TypedArray 
 function elements(tensor: Tensor): TypedArray {
   const Elements = arrayOf(tensor.dtype);
   return new Elements(tensor.storage.memory as ArrayBuffer, tensor.offset * Elements.BYTES_PER_ELEMENT, tensor.size);
+}
+
+/** The values of a tensor of any type, row by row. */
+export function weightElements(tensor: Tensor): TypedArray {
+  const { dtype, shape, storage } = tensor;
+  if (isQuantized(dtype)) {
+    return dequantizeMatrix(matrixFromBlocks(new Uint8Array(storage.memory as ArrayBuffer), dtype, shape));
+  }
+  const bits = denseElements(tensor);
+  return dtype === "float16" || dtype === "bfloat16" ? widened(bits, dtype) : bits;
 }
 
 function denseElements(tensor: Tensor): TypedArray {

@@ -3,4 +3,10 @@
  *
  * @module
  */
-export { forEachOffset, ReferenceBackend, type ReferenceContext, type ReferenceKernel } from "./backend.ts";
+export {
+  forEachOffset,
+  ReferenceBackend,
+  type ReferenceContext,
+  type ReferenceKernel,
+  weightElements,
+} from "./backend.ts";

@@ -2,6 +2,7 @@ import type { Backend, DeviceLimits, KernelCall, MatmulPrecision, MemoryUse, Rec
 import { bytesPerElement } from "../../tensor/dtype.ts";
 import { DeviceError } from "../../tensor/errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { storageBytes } from "../../tensor/weight-formats.ts";
 import { CommandList } from "./command-list.ts";
 import { HEAP_START } from "./control.ts";
 import type { Executor } from "./executor.ts";
@@ -186,10 +187,9 @@ class EncodingContext implements WasmKernelContext {
   }
 
   range(tensor: Tensor): Range {
-    const width = bytesPerElement(tensor.dtype);
-    if (tensor.layout === "panels8") {
-      return [this.address(tensor), Math.ceil(tensor.shape[0]! / 8) * 8 * tensor.shape[1]! * width];
-    }
+    const { dtype, shape, layout } = tensor;
+    if (layout !== "strided") return [this.address(tensor), storageBytes(dtype, shape, layout)];
+    const width = bytesPerElement(dtype);
     const last = tensor.shape.reduce((sum, size, i) => sum + Math.max(size - 1, 0) * tensor.strides[i]!, 0);
     return [this.address(tensor), (last + 1) * width];
   }

@@ -1,4 +1,6 @@
 import { MambaError } from "../../tensor/errors.ts";
+import { notRepresentable } from "../../tensor/quantize.ts";
+import { weightTypes } from "./weight-types.ts";
 
 /** A late error as a kernel left it in the control block. */
 export interface Failure {
@@ -14,6 +16,8 @@ const argumentOf: ReadonlyMap<number, string> = new Map([
   [2, "targets"],
 ]);
 
+const NOT_REPRESENTABLE = 3;
+
 /** The typed error of a late failure; codes are those of assembly/control.as.ts. */
 export function failureError({ code, label, actual, expected }: Failure): MambaError {
   const argument = argumentOf.get(code);
@@ -24,5 +28,6 @@ export function failureError({ code, label, actual, expected }: Failure): MambaE
       { op: label, argument, expected, actual },
     );
   }
+  if (code === NOT_REPRESENTABLE) return notRepresentable(label, weightTypes[expected]!);
   return new MambaError(`internal: ${label} failed with code ${code}; please report this`, "INTERNAL", { op: label });
 }

@@ -1,13 +1,14 @@
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
 import { fail, ID_OUT_OF_RANGE } from "../../backends/wasm/assembly/control.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
+import { copyWeightRow } from "../matmul/weights.as";
 
 /** Channels that one thread adds at a time in the backward pass. */
 const CHANNEL_BLOCK: i32 = 64;
 
 /**
  * Rows of a table by id; an id out of range gives zeros and a late error.
- * Arguments: table, its row stride in bytes or 0 for panels of 8 rows, vocab, channels, ids, count, y.
+ * Arguments: table, its row stride in bytes or 0 for panels of 8 rows, vocab, channels, ids, count, y, type of the table.
  */
 export function embeddingGather(args: usize, thread: i32, threads: i32): void {
   const vocab = load<i32>(args, 8);
@@ -33,8 +34,7 @@ function copyRow(args: usize, id: i32, y: usize, channels: i32): void {
     memory.copy(y, table + <usize>id * stride, <usize>channels << 2);
     return;
   }
-  const row = table + (<usize>(id >> 3) * <usize>channels << 5) + (<usize>(id & 7) << 2);
-  for (let c: usize = 0; c < <usize>channels; c++) store<f32>(y + (c << 2), load<f32>(row + (c << 5)));
+  copyWeightRow(load<i32>(args, 28), table, id, channels, y);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { packedGradient } from "../linear/operations.ts";
+import { assertUnpacked } from "../linear/operations.ts";
 import { apply, defineOp, type Op } from "../op.ts";
 
 /** Rows of a table by id. */
@@ -9,7 +9,7 @@ export const embeddingOp: Op = defineOp({
   packed: ["table"],
   saved: ["table", "ids"],
   gradient: ({ saved, gradients, shapes }) => {
-    if (saved["table"]!.layout !== "strided") throw packedGradient("embedding");
+    assertUnpacked("embedding", saved["table"]!);
     const vocab = shapes["table"]![0]!;
     return { table: apply(embeddingBackwardOp, { ids: saved["ids"], dy: gradients["y"] }, { vocab })["dtable"] };
   },

@@ -11,9 +11,9 @@ export function checkId(op: string, argument: string, id: number, count: number,
   );
 }
 
-const embedding: ReferenceKernel = ({ input, output, axes }) => {
+const embedding: ReferenceKernel = ({ input, weight, output, axes }) => {
   const channels = axes["channels"]!;
-  const table = input("table");
+  const table = weight("table");
   const y = output("y");
   input("ids").forEach((id, i) => {
     checkId("embedding", "ids", id, axes["vocab"]!, i);

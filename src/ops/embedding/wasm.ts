@@ -1,6 +1,7 @@
 import type { Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { leadingRuns, rowsOf } from "../matmul/operand.ts";
+import { weightTypeNumber } from "../matmul/weight.ts";
 
 /** The ids one after another, copied only where they do not lie so. */
 function denseIds(context: WasmKernelContext, ids: Tensor): { address: number; range: Range } {
@@ -22,8 +23,8 @@ const embedding: WasmKernel = (context, { inputs, outputs, axes }) => {
   if (y.size === 0) return;
   const ids = denseIds(context, inputs["ids"]!);
   const stride = table.layout === "panels8" ? 0 : table.strides[0]! * 4;
-  const words = [context.address(table), stride, axes["vocab"]!, axes["channels"]!];
-  context.command("embeddingGather", [...words, ids.address, inputs["ids"]!.size, context.address(y)], {
+  const words = [context.address(table), stride, axes["vocab"]!, axes["channels"]!, ids.address, inputs["ids"]!.size];
+  context.command("embeddingGather", [...words, context.address(y), weightTypeNumber(table)], {
     reads: [context.range(table), ids.range],
     writes: [context.range(y)],
   });

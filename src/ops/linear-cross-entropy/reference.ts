@@ -1,5 +1,6 @@
 import type { ReferenceContext, ReferenceKernel } from "../../backends/reference/index.ts";
 import { counts, logitGradient } from "../cross-entropy/reference.ts";
+import { activationsFor } from "../linear/reference.ts";
 import { addProduct, matrix } from "../matmul/reference.ts";
 
 /** Logits of some consecutive tokens and rows: [tokens rows] from (firstToken, firstRow). */
@@ -12,13 +13,16 @@ interface Block {
 }
 
 /** Calls `f` with every block of logits: all rows of the first tokens, then of the next. */
-function forEachBlock({ input, axes, params }: ReferenceContext, f: (block: Block) => void): void {
+function forEachBlock(
+  { input, weight: weightOf, dtype, axes, params }: ReferenceContext,
+  f: (block: Block) => void,
+): void {
   const tokens = axes["tokens"]!;
   const inner = axes["dModel"]!;
   const vocabSize = params["vocabSize"] as number;
   const tokenChunk = params["tokenChunk"] as number;
   const rowChunk = params["rowChunk"] as number;
-  const [x, weight] = [input("x"), input("weight")];
+  const [x, weight] = [activationsFor(dtype("weight"), input("x")), weightOf("weight")];
   for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk) {
     for (let firstRow = 0; firstRow < vocabSize; firstRow += rowChunk) {
       const size = {
@@ -70,11 +74,11 @@ const linearCrossEntropy: ReferenceKernel = (context) => {
 };
 
 const linearCrossEntropyBackward: ReferenceKernel = (context) => {
-  const { input, output, axes, wants } = context;
+  const { input, weight: weightOf, output, axes, wants } = context;
   const inner = axes["dModel"]!;
   const counted = countedTokens("linearCrossEntropyBackward", context);
   const gradient = logitGradient(context);
-  const [x, weight, targets, logSumExp] = [input("x"), input("weight"), input("targets"), input("logSumExp")];
+  const [x, weight, targets, logSumExp] = [input("x"), weightOf("weight"), input("targets"), input("logSumExp")];
   forEachBlock(context, ({ logits, firstToken, tokens, firstRow, rows }) => {
     const dlogits = logits.map((logit, at) => {
       const t = firstToken + Math.floor(at / rows);

@@ -4,6 +4,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { type Operand, partOf, rowsOf, transposed } from "../matmul/operand.ts";
 import { encodePack, encodeProduct, type Panels, panelBytes } from "../matmul/product.ts";
 import { ScratchLoop } from "../matmul/scratch-loop.ts";
+import { panelAddress, unpackedRows } from "../matmul/weight.ts";
 import { addressOr0, rangesOf } from "../rms-norm/wasm.ts";
 
 /** Logits of some consecutive tokens and rows of the weight, in scratch, dense [tokens rows]. */
@@ -68,8 +69,7 @@ function weightPanels(
 ): Panels {
   const inner = weight.shape[1]!;
   if (weight.layout === "panels8") {
-    const address = context.address(weight) + firstRow * inner * FLOAT_BYTES;
-    return { address, range: context.range(weight) };
+    return { address: panelAddress(context, weight, firstRow), range: context.range(weight), dtype: weight.dtype };
   }
   return encodePack(context, transposed(partOf(rowsOf(context, weight), firstRow, 0)), packed, {
     inner,
@@ -149,14 +149,7 @@ function weightForInput(
     const all = rowsOf(context, weight);
     return (_, firstRow) => partOf(all, firstRow, 0);
   }
-  const inner = weight.shape[1]!;
-  const from = context.address(weight);
-  return (step, firstRow, rows) => {
-    const rowsOfBlock = denseMatrix(step.scratch(rows * inner * FLOAT_BYTES), rows, inner);
-    const words = [from + firstRow * inner * FLOAT_BYTES, rowsOfBlock.address, inner, rows];
-    step.command("unpackPanels", words, { reads: [step.range(weight)], writes: [rowsOfBlock.range] });
-    return rowsOfBlock;
-  };
+  return (step, firstRow, rows) => unpackedRows(step, weight, firstRow, rows);
 }
 
 /** Zeros in gradients that no block writes: of padding rows, and of everything where there are no tokens. */

@@ -1,3 +1,4 @@
+import type { DType } from "../../tensor/dtype.ts";
 import { MambaError } from "../../tensor/errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { apply, defineOp, type GradientCall, type Op, type Tensors } from "../op.ts";
@@ -29,10 +30,13 @@ export const linearWeightGradientOp: Op = defineOp({
   accumulate: "float32",
 });
 
-/** A weight in the panels that matrix kernels read. */
+/** A weight in the panels that matrix kernels read. Param `dtype`: int8 and int4 round a float32 weight on the way. */
 export const packWeightOp: Op = defineOp({
   name: "packWeight",
   signature: "w[rows columns] -> packed[rows columns]",
+  dtypes: { w: ["float64", "float32", "float16", "bfloat16", "int8", "int4"] },
+  packed: ["w"],
+  outputDtype: (_, __, { dtype }) => dtype as DType,
   outputLayout: "panels8",
   gradient: () => {
     throw packedGradient("packWeight");
@@ -40,11 +44,12 @@ export const packWeightOp: Op = defineOp({
   accumulate: "float32",
 });
 
-/** A packed weight as plain rows again. */
+/** A packed weight as plain rows again, of a float type. */
 export const unpackWeightOp: Op = defineOp({
   name: "unpackWeight",
   signature: "packed[rows columns] -> w[rows columns]",
   packed: ["packed"],
+  outputDtype: (_, { packed }) => (packed!.dtype === "float64" ? "float64" : "float32"),
   gradient: () => {
     throw packedGradient("unpackWeight");
   },
@@ -60,9 +65,9 @@ export function packedGradient(op: string): MambaError {
   );
 }
 
-/** Throws if a packed weight is asked for its gradient. */
+/** Throws if a weight that is packed, or of a type for weights only, is asked for its gradient. */
 export function assertUnpacked(op: string, w: Tensor): void {
-  if (w.layout !== "strided") throw packedGradient(op);
+  if (w.layout !== "strided" || (w.dtype !== "float32" && w.dtype !== "float64")) throw packedGradient(op);
 }
 
 function gradientOfX({ saved, gradients, needs }: GradientCall): Tensor | undefined {

@@ -1,7 +1,10 @@
-import type { Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
+import type { WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
+import { bytesPerElement } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { isQuantized } from "../../tensor/weight-formats.ts";
 import { type Operand, rowsOf, transposed } from "../matmul/operand.ts";
-import { encodeProduct, type Panels } from "../matmul/product.ts";
+import { encodeProduct } from "../matmul/product.ts";
+import { encodeUnpack, unpackedRows, weightOperand, weightTypeNumber } from "../matmul/weight.ts";
 
 /** A dense tensor [... features] that a kernel writes. */
 function denseRows(context: WasmKernelContext, x: Tensor): Operand {
@@ -19,27 +22,12 @@ function weightRows(context: WasmKernelContext, w: Tensor): Operand {
   return { address: context.address(w), rowStride, columnStride: 4, batchStride: 0, range: context.range(w) };
 }
 
-function panelsOf(context: WasmKernelContext, w: Tensor): Panels {
-  return { address: context.address(w), range: context.range(w) };
-}
-
-/** A packed weight as rows in scratch. */
-function unpackedRows(context: WasmKernelContext, packed: Tensor): Operand {
-  const [rows, columns] = packed.shape as [number, number];
-  const bytes = rows * columns * 4;
-  const to = context.scratch(bytes);
-  const range: Range = [to, bytes];
-  const words = [context.address(packed), to, columns, rows];
-  context.command("unpackPanels", words, { reads: [context.range(packed)], writes: [range] });
-  return { address: to, rowStride: columns * 4, columnStride: 4, batchStride: 0, range };
-}
-
 const linear: WasmKernel = (context, { inputs, outputs, axes }) => {
   const [x, w, bias, y] = [inputs["x"]!, inputs["w"]!, inputs["bias"], outputs["y"]!];
   if (y.size === 0) return;
   encodeProduct(context, {
     a: rowsOf(context, x),
-    b: w.layout === "panels8" ? panelsOf(context, w) : transposed(weightRows(context, w)),
+    b: weightOperand(context, w),
     y: denseRows(context, y),
     ...{ rows: rowCount(y), inner: axes["inFeatures"]!, columns: axes["outFeatures"]! },
     bias: bias && { address: context.address(bias), range: context.range(bias) },
@@ -73,23 +61,28 @@ const linearWeightGradient: WasmKernel = (context, { inputs, outputs, axes }) =>
 const packWeight: WasmKernel = (context, { inputs, outputs, axes }) => {
   const [w, packed] = [inputs["w"]!, outputs["packed"]!];
   if (packed.size === 0) return;
-  const { address, rowStride } = weightRows(context, w);
-  const words = [address, 4, rowStride, context.address(packed), axes["columns"]!, axes["rows"]!, 1, 0, 0];
-  context.command("packPanels", words, { reads: [context.range(w)], writes: [context.range(packed)] });
+  const access = { reads: [context.range(w)], writes: [context.range(packed)] };
+  const [from, to] = [context.address(w), context.address(packed)];
+  const sizes = [axes["columns"]!, axes["rows"]!];
+  const type = weightTypeNumber(packed);
+  const rowBytes = w.strides[0]! * bytesPerElement(w.dtype);
+  if (w.layout === "blocks") context.command("packBlocks", [from, to, ...sizes, type], access);
+  else if (isQuantized(packed.dtype)) context.command("roundWeight", [from, rowBytes, to, ...sizes, type], access);
+  else if (packed.dtype === "float32")
+    context.command("packPanels", [from, 4, rowBytes, to, ...sizes, 1, 0, 0], access);
+  else context.command("packHalves", [from, rowBytes, to, ...sizes, type], access);
 };
 
 const unpackWeight: WasmKernel = (context, { inputs, outputs, axes }) => {
   const { packed, w } = { packed: inputs["packed"]!, w: outputs["w"]! };
   if (w.size === 0) return;
-  const reads = [context.range(packed)];
   if (packed.layout === "panels8") {
-    const words = [context.address(packed), context.address(w), axes["columns"]!, axes["rows"]!];
-    context.command("unpackPanels", words, { reads, writes: [context.range(w)] });
+    encodeUnpack(context, packed, context.range(w), 0, axes["rows"]!);
     return;
   }
   const words = [context.address(packed), packed.strides[0]! * 4, 4, context.address(w)];
   const sizes = [axes["rows"]!, axes["columns"]!, 1, 0, 0];
-  context.command("gatherRows", [...words, ...sizes], { reads, writes: [context.range(w)] });
+  context.command("gatherRows", [...words, ...sizes], { reads: [context.range(packed)], writes: [context.range(w)] });
 };
 
 /** Commands of this folder's ops. */

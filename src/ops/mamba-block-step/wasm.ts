@@ -1,8 +1,8 @@
 import { f32, type Range, type WasmKernel, type WasmKernelContext } from "../../backends/wasm/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { encodeConvStep } from "../causal-conv/wasm.ts";
-import type { Operand } from "../matmul/operand.ts";
-import { encodeProduct, type Panels } from "../matmul/product.ts";
+import { encodeProduct } from "../matmul/product.ts";
+import { weightOperand } from "../matmul/weight.ts";
 import { encodeStateStep } from "../state-update/wasm.ts";
 
 const FLOAT_BYTES = 4;
@@ -53,7 +53,7 @@ class BlockEncoder {
     const { address, rowStride, range } = x;
     encodeProduct(this.#context, {
       a: { address, rowStride, columnStride: FLOAT_BYTES, batchStride: 0, range },
-      b: this.#weight(w),
+      b: weightOperand(this.#context, w),
       y: { address: y.address, rowStride: y.rowStride, batchStride: 0, range: y.range },
       rows: this.#batch,
       inner: w.shape[1]!,
@@ -61,12 +61,6 @@ class BlockEncoder {
       bias,
     });
     return y;
-  }
-
-  #weight(w: Tensor): Operand | Panels {
-    const [address, range] = [this.#context.address(w), this.#context.range(w)];
-    if (w.layout === "panels8") return { address, range };
-    return { address, range, rowStride: FLOAT_BYTES, columnStride: w.strides[0]! * FLOAT_BYTES, batchStride: 0 };
   }
 
   vector(bias: Tensor | undefined): Pick<Rows, "address" | "range"> | undefined {

@@ -1,11 +1,14 @@
 import type { Range, WasmKernelContext } from "../../backends/wasm/index.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { type Operand, partOf } from "./operand.ts";
 import { ScratchLoop } from "./scratch-loop.ts";
+import { encodeBlockProduct, roundsActivations, weightTypeNumber } from "./weight.ts";
 
-/** A matrix [inner columns] as [ceil(columns / 8)] [inner] [8]. */
+/** A matrix [inner columns] in panels of 8 columns: a packed weight [columns inner], or float32 as [ceil(columns / 8)] [inner] [8]. */
 export interface Panels {
   readonly address: number;
   readonly range: Range;
+  readonly dtype: DType;
 }
 
 /** y = a b (+ bias), or y += a b; y has dense columns. */
@@ -29,8 +32,9 @@ export interface Product {
 const PACK_BYTES = 16 * 2 ** 20;
 /** Longest part of `inner` that is packed at once: a multiple of the steps that gemm.as.ts sums in registers. */
 const INNER_CHUNK = 10 * 384;
-/** Bytes of scratch a thread has in gemm.as.ts. */
+/** Bytes of scratch a thread has in gemm.as.ts, and behind it for panels of 16 bits. */
 const EDGE_BYTES = 192;
+const WIDENED_BYTES = 12_288;
 /** Rows for which packing b costs more than it saves. */
 const FEW_ROWS = 3;
 
@@ -39,6 +43,7 @@ export function encodeProduct(context: WasmKernelContext, product: Product): voi
   const { b, rows, columns, batches = 1 } = product;
   if (rows === 0 || columns === 0 || batches === 0) return;
   if (isOperand(b) && !readsDirectly(product)) encodePacked(context, { ...product, b });
+  else if (roundsActivations(b)) encodeBlockProduct(context, { ...product, b });
   else if (product.a.columnStride === 4) encodeOrdered(context, product);
   else encodeGathered(context, product);
 }
@@ -112,7 +117,7 @@ export function encodePack(
   const words = [from.address, from.rowStride, from.columnStride, to, inner, columns, batches];
   const range: Range = [to, bytes * batches];
   context.command("packPanels", [...words, from.batchStride, bytes], { reads: [from.range], writes: [range] });
-  return { address: to, range, batchStride };
+  return { address: to, range, batchStride, dtype: "float32" };
 }
 
 /** Brings a into dense rows, part by part, and multiplies each. */
@@ -160,11 +165,13 @@ function encodeOrdered(context: WasmKernelContext, product: Product): void {
     context.command("thinProduct", words, { reads, writes: [y.range] });
     return;
   }
-  const [panelStride, step] = isOperand(b) ? [32, b.rowStride] : [inner * 32, 32];
-  const edgeBytes = context.threads * EDGE_BYTES;
-  const edge = columns % 8 === 0 ? 0 : context.scratch(edgeBytes);
+  const isHalf = !isOperand(b) && b.dtype !== "float32";
+  const [panelStride, step] = isOperand(b) ? [32, b.rowStride] : isHalf ? [inner * 16, 16] : [inner * 32, 32];
+  const edgeBytes = context.threads * (isHalf ? EDGE_BYTES + WIDENED_BYTES : EDGE_BYTES);
+  const edge = columns % 8 === 0 && !isHalf ? 0 : context.scratch(edgeBytes);
   const words = [a.address, a.rowStride, b.address, panelStride, ...target, edge, batches];
   const strides = [a.batchStride, batchStrideOf(b), y.batchStride];
   const writes: Range[] = edge === 0 ? [y.range] : [y.range, [edge, edgeBytes]];
-  context.command("gemmPanels", [...words, ...strides, step], { reads, writes });
+  const type = isHalf ? weightTypeNumber(b) : 0;
+  context.command("gemmPanels", [...words, ...strides, step, type], { reads, writes });
 }

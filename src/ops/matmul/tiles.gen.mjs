@@ -13,9 +13,28 @@ const shapes = [
   [1, 4],
 ];
 
+/** Tiles of one row that widen weights of 16 bits on the way; tiles of more rows find them widened. */
+const halfShapes = [
+  [1, 1],
+  [1, 4],
+];
+
+/** Four weights from `bytes` bytes behind a pointer, by type. */
+const loads = {
+  "": { bytes: 16, load: (from, at) => `v128.load(${from}, ${at})` },
+  // sign, exponent and fraction moved into place, then the difference of the exponents' biases as a factor
+  Float16: {
+    bytes: 8,
+    load: (from, at) => `f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(${from}, ${at}), 13), kept), power)`,
+    constants: "const kept = v128.load(FLOAT16_BITS);\nconst power = v128.load(TO_FLOAT32);",
+  },
+  Bfloat16: { bytes: 8, load: (from, at) => `i32x4.shl(v128.load_ext<u16>(${from}, ${at}), 16)` },
+};
+
 const range = (n) => Array.from({ length: n }, (_, i) => i);
 
-function tile(rows, panels) {
+function tile(rows, panels, type) {
+  const { bytes, load, constants = "" } = loads[type];
   const vectors = range(panels * 2);
   const each = (text) => range(rows).flatMap((i) => vectors.map((j) => text(i, j))).join("\n");
   const offset = (j) => `${(j >> 1) === 0 ? "" : `${j >> 1} * panelStride + `}`;
@@ -25,12 +44,13 @@ function tile(rows, panels) {
       .map((i) => `${vectors.map((j) => `v128.store(y, ${value(i, j)}, ${j * 16});`).join("\n")}\ny += yStride;`)
       .join("\n");
   return `
-export function tile${rows}x${panels}(
+export function tile${type}${type && "_"}${rows}x${panels}(
   a: usize, aStride: usize, b: usize, panelStride: usize, step: usize, y: usize, yStride: usize, count: i32, bias: usize,
   add: bool,
 ): void {
   ${range(rows).map((i) => `let a${i} = a${i === 0 ? "" : ` + ${i} * aStride`};`).join("\n")}
   ${range(panels).map((p) => `let b${p} = ${offset(2 * p)}b;`).join("\n")}
+  ${constants}
   ${each((i, j) => `let c${i}_${j} = f32x4.splat(0);`)}
   const end = b0 + <usize>count * step;
   if (count > 0) {
@@ -38,7 +58,7 @@ export function tile${rows}x${panels}(
       ${range(rows).map((i) => `const x${i} = v128.load_splat<f32>(a${i});`).join("\n")}
       ${vectors
         .map(
-          (j) => `const w${j} = v128.load(${panelPointer(j)}, ${(j & 1) * 16});
+          (j) => `const w${j} = ${load(panelPointer(j), (j & 1) * bytes)};
       ${range(rows).map((i) => `c${i}_${j} = madd(x${i}, w${j}, c${i}_${j});`).join("\n")}`,
         )
         .join("\n")}
@@ -58,7 +78,16 @@ export function tile${rows}x${panels}(
 `;
 }
 
+const repeated = (word) => `memory.data<u32>([${range(4).map(() => word).join(", ")}])`;
+
 /** AssemblyScript of all tiles. */
 export function generate() {
-  return `import { madd } from "../../backends/wasm/assembly/simd.as";\n${shapes.map(([r, p]) => tile(r, p)).join("")}`;
+  const tiles = [
+    ...shapes.map(([r, p]) => tile(r, p, "")),
+    ...["Float16", "Bfloat16"].flatMap((type) => halfShapes.map(([r, p]) => tile(r, p, type))),
+  ];
+  return `import { madd } from "../../backends/wasm/assembly/simd.as";
+const FLOAT16_BITS: usize = ${repeated("0x8fffe000")};
+const TO_FLOAT32: usize = ${repeated("0x77800000")};
+${tiles.join("")}`;
 }

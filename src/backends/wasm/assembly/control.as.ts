@@ -20,6 +20,8 @@ export const ERROR_EXPECTED: usize = 1164;
 export const ID_OUT_OF_RANGE: i32 = 1;
 /** A target is neither a class nor the one that is ignored. */
 export const TARGET_OUT_OF_RANGE: i32 = 2;
+/** A weight has values that are not finite, or too large for the type that it is packed in. */
+export const NOT_REPRESENTABLE: i32 = 3;
 
 /** Records the first late error of a list; `args` are those the kernel was called with. */
 export function fail(code: i32, args: usize, actual: i32, expected: i32): void {
