@@ -48,6 +48,8 @@ export default defineConfig({
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["**/*.browser.test.ts"],
           pool: "forks",
+          // where tests leave the choice of a device open, it is the same one with and without a card
+          env: { MAMBA_NO_GPU: "1" },
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

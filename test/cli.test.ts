@@ -105,5 +105,6 @@ describe("mamba doctor", () => {
     const result = await runJson("doctor");
     expect(result).toMatchObject({ runtime: `Node ${process.version}`, wasm: { simd: true } });
     expect((result["wasm"] as { threads: number }).threads).toBeGreaterThanOrEqual(1);
+    expect(result["auto"]).toBe("wasm");
   });
 });

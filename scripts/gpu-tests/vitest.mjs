@@ -48,20 +48,33 @@ chai.expect.extend(expect, {
   },
 });
 
-const stubbed = new Map();
+const globals = new Map();
+const environment = new Map();
 
 export const vi = {
   spyOn,
   restoreAllMocks,
+  fn: (implementation) => spyOn({ implementation }, "implementation"),
   stubGlobal(name, value) {
-    if (!stubbed.has(name)) stubbed.set(name, Object.getOwnPropertyDescriptor(globalThis, name));
+    if (!globals.has(name)) globals.set(name, Object.getOwnPropertyDescriptor(globalThis, name));
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
   },
   unstubAllGlobals() {
-    for (const [name, descriptor] of stubbed) {
+    for (const [name, descriptor] of globals) {
       if (descriptor) Object.defineProperty(globalThis, name, descriptor);
       else delete globalThis[name];
     }
-    stubbed.clear();
+    globals.clear();
+  },
+  stubEnv(name, value) {
+    if (!environment.has(name)) environment.set(name, process.env[name]);
+    process.env[name] = value;
+  },
+  unstubAllEnvs() {
+    for (const [name, value] of environment) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+    environment.clear();
   },
 };

@@ -34,7 +34,8 @@ export interface DeviceOptions {
 /**
  * Opens a device.
  *
- * @param name - `wasm`, `webgpu`, `reference` (float64, slow: the oracle), or `auto`, which is `wasm`
+ * @param name - `wasm`, `webgpu`, `reference` (float64, slow: the oracle), or `auto`: `webgpu` if there is a graphics card that it
+ *   can use, not a program that acts as one, else `wasm`
  * @param options - see {@link DeviceOptions}
  * @throws DeviceError if this machine does not offer it
  */
@@ -46,7 +47,8 @@ export async function openDevice(name: DeviceName | "auto" = "auto", options: De
     ]);
     return new ReferenceBackend(referenceKernels);
   }
-  if (name === "wasm" || name === "auto") {
+  if (name === "auto") return (await openCard(options)) ?? openDevice("wasm", options);
+  if (name === "wasm") {
     const [{ openWasm }, { wasmKernels }] = await Promise.all([
       import("../backends/wasm/index.ts"),
       import("./kernels/wasm.ts"),
@@ -66,4 +68,17 @@ export async function openDevice(name: DeviceName | "auto" = "auto", options: De
       name,
     },
   );
+}
+
+/** The WebGPU device of a graphics card; undefined if there is none, or it does not open. */
+async function openCard(options: DeviceOptions): Promise<Device | undefined> {
+  const { findRealAdapter } = await import("../backends/webgpu/index.ts");
+  const adapter = options.adapter ?? (await findRealAdapter(options.powerPreference));
+  if (!adapter) return undefined;
+  try {
+    return await openDevice("webgpu", { ...options, adapter });
+  } catch (error) {
+    if (error instanceof DeviceError) return undefined;
+    throw error;
+  }
 }

@@ -17,6 +17,8 @@ export async function useSoftwareGpu(): Promise<void> {
   if (!existsSync(driver)) return;
   process.env["VK_ICD_FILENAMES"] = driver;
   process.env["VK_DRIVER_FILES"] = driver;
+  // for processes that are started from here
+  process.env["LD_LIBRARY_PATH"] = [folder, process.env["LD_LIBRARY_PATH"]].filter(Boolean).join(":");
   try {
     // no addon, so this throws; but the library stays loaded, and Dawn finds it by its name
     process.dlopen({ exports: {} }, join(folder, "libvulkan.so.1"), KEEP_LOADED);

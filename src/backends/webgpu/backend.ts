@@ -9,6 +9,7 @@ import type {
   Recorder,
 } from "../../tensor/device.ts";
 import { DeviceError, OutOfMemoryError } from "../../tensor/errors.ts";
+import { nameOf } from "./adapter.ts";
 import { Batch } from "./batch.ts";
 import { BufferPool, type GpuMemory } from "./buffer-pool.ts";
 import { EncodingContext } from "./encoding-context.ts";
@@ -53,8 +54,7 @@ export class WebgpuBackend implements Backend {
   constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>, info: GPUAdapterInfo) {
     this.#device = device;
     this.kernels = kernels;
-    const { vendor, device: card, description } = info;
-    this.description = description || card || vendor || "unknown adapter";
+    this.description = nameOf(info);
     this.features = new Set(device.features);
     this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
     this.#errors = new LateErrors(device);

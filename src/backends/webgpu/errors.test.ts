@@ -24,6 +24,7 @@ function run(x: Tensor, op: string, made: Program, bound: readonly Tensor[] = [x
 }
 
 afterEach(() => {
+  vi.unstubAllEnvs();
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
@@ -147,6 +148,36 @@ describe("a device that is lost", () => {
     device.dispose();
     await device.lost;
     expect(() => add(x, x)).toThrow(/must be open; it was disposed/);
+  });
+});
+
+describe("device auto", () => {
+  const info = { vendor: "nvidia", architecture: "", device: "", description: "some card" };
+
+  it("is webgpu where there is a card", async () => {
+    vi.stubEnv("MAMBA_NO_GPU", "");
+    const { adapter } = await tapAdapter({ info });
+    vi.stubGlobal("navigator", { gpu: { requestAdapter: async () => adapter } });
+    const device = await openDevice("auto");
+    expect([device.name, device.description]).toEqual(["webgpu", "some card"]);
+    device.dispose();
+  });
+
+  it.each([
+    ["none", undefined],
+    ["SwiftShader", {}],
+    ["a fallback adapter", { info: { ...info, isFallbackAdapter: true } }],
+    ["llvmpipe", { info: { ...info, vendor: "mesa", description: "llvmpipe (LLVM 15.0.6, 256 bits)" } }],
+    ["a card that opens no device", { info, requestDevice: () => Promise.reject(new TypeError("busy")) }],
+  ])("is wasm where there is %s", async (_, changes) => {
+    vi.stubEnv("MAMBA_NO_GPU", "");
+    const adapter = changes ? (await tapAdapter(changes)).adapter : null;
+    const requestAdapter = vi.fn(async () => adapter);
+    vi.stubGlobal("navigator", { gpu: { requestAdapter } });
+    const device = await openDevice("auto", { threads: 0 });
+    expect(device.name).toBe("wasm");
+    expect(requestAdapter).toHaveBeenCalledTimes(1);
+    device.dispose();
   });
 });
 

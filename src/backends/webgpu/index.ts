@@ -3,6 +3,8 @@
  *
  * @module
  */
+
+export { type AdapterFacts, describeAdapter, findRealAdapter } from "./adapter.ts";
 export { WebgpuBackend } from "./backend.ts";
 export type { GpuMemory } from "./buffer-pool.ts";
 export { type Bound, failureCode, type WebgpuKernel, type WebgpuKernelContext } from "./kernel.ts";

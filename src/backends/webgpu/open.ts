@@ -1,6 +1,6 @@
-import { openGpu } from "#platform";
 import type { Device } from "../../tensor/device.ts";
 import { DeviceError } from "../../tensor/errors.ts";
+import { findAdapter, nameOf, wantedFeatures, wantedLimits } from "./adapter.ts";
 import { WebgpuBackend } from "./backend.ts";
 
 /** How {@link openWebgpu} runs; the public description is DeviceOptions. */
@@ -10,17 +10,6 @@ export interface WebgpuDeviceOptions {
   /** Ask for no feature and no limit above the default: what every device has. */
   readonly plainGpu?: boolean;
 }
-
-const wantedFeatures = ["subgroups", "shader-f16", "timestamp-query", "chromium-experimental-subgroup-matrix"];
-
-const wantedLimits = [
-  "maxBufferSize",
-  "maxStorageBufferBindingSize",
-  "maxStorageBuffersPerShaderStage",
-  "maxComputeWorkgroupStorageSize",
-  "maxComputeInvocationsPerWorkgroup",
-  "maxComputeWorkgroupSizeX",
-] as const;
 
 /** What the plain kernels need; the standard promises it, compatibility adapters do not. */
 const neededLimits = {
@@ -64,18 +53,8 @@ function checkLimits({ limits, info }: GPUAdapter): void {
     const actual = limits[name as keyof typeof neededLimits];
     if (actual >= needed) continue;
     throw new DeviceError(
-      `webgpu: the adapter must have ${name} of at least ${needed}; ${info.description || info.vendor || "it"} has ${actual}; choose another adapter, or device "wasm"`,
+      `webgpu: the adapter must have ${name} of at least ${needed}; ${nameOf(info)} has ${actual}; choose another adapter, or device "wasm"`,
       { limit: name, expected: needed, actual },
     );
   }
-}
-
-async function findAdapter(powerPreference: GPUPowerPreference = "high-performance"): Promise<GPUAdapter> {
-  const gpu = await openGpu();
-  const adapter = await gpu.requestAdapter({ powerPreference });
-  if (adapter) return adapter;
-  throw new DeviceError(
-    "webgpu: there must be an adapter; the system offers none; install a graphics driver with Vulkan, Metal or Direct3D 12, or use wasm",
-    {},
-  );
 }

@@ -1,5 +1,6 @@
 import { availableParallelism, freemem, totalmem } from "node:os";
 import type { Command } from "commander";
+import type { AdapterFacts } from "../../backends/webgpu/index.ts";
 import { withJson } from "../options.ts";
 import type { Session } from "../program.ts";
 import { formatBytes } from "../progress.ts";
@@ -11,6 +12,9 @@ export interface Diagnosis {
   readonly cpus: number;
   readonly memory: { readonly total: number; readonly free: number };
   readonly wasm: WasmDiagnosis | { readonly error: string };
+  readonly webgpu: AdapterFacts | { readonly error: string };
+  /** What `--device auto` is here. */
+  readonly auto: string;
   readonly cache: { readonly folder: string; readonly offline: boolean; readonly token: boolean };
 }
 
@@ -25,7 +29,9 @@ export interface WasmDiagnosis {
 
 /** Adds the verb `doctor`: says what this machine offers; exit 1 if no device opens. */
 export function addDoctor(program: Command, session: Session): void {
-  const command = program.command("doctor").description("say what this machine offers: SIMD, threads, memory, cache");
+  const command = program
+    .command("doctor")
+    .description("say what this machine offers: SIMD, threads, memory, graphics card, cache");
   withJson(command).action(async ({ json }: { json?: true }) => {
     const diagnosis = await diagnose();
     if ("error" in diagnosis.wasm) session.exitCode = 1;
@@ -43,6 +49,8 @@ async function diagnose(): Promise<Diagnosis> {
     cpus: availableParallelism(),
     memory: { total: totalmem(), free: freemem() },
     wasm: await diagnoseWasm(),
+    webgpu: await diagnoseWebgpu(),
+    auto: await diagnoseAuto(),
     cache: { folder: openHubStore().location, offline, token: token !== undefined },
   };
 }
@@ -67,7 +75,41 @@ async function diagnoseWasm(): Promise<Diagnosis["wasm"]> {
   }
 }
 
-function formatDiagnosis({ runtime, platform, cpus, memory, wasm, cache }: Diagnosis): string {
+async function diagnoseWebgpu(): Promise<Diagnosis["webgpu"]> {
+  try {
+    const { describeAdapter } = await import("../../backends/webgpu/index.ts");
+    return await describeAdapter();
+  } catch (error) {
+    return { error: (error as Error).message };
+  }
+}
+
+async function diagnoseAuto(): Promise<string> {
+  try {
+    const { openDevice } = await import("../../ops/devices.ts");
+    const device = await openDevice("auto");
+    device.dispose();
+    return device.name;
+  } catch (error) {
+    return `none opens: ${(error as Error).message}`;
+  }
+}
+
+function webgpuRows(webgpu: Diagnosis["webgpu"]): [string, string][] {
+  if ("error" in webgpu) return [["webgpu", `does not open: ${webgpu.error}`]];
+  const { description, isSoftware, features, limits } = webgpu;
+  return [
+    ["webgpu", isSoftware ? `${description}, a program that acts as a card` : description],
+    ["  features", features.join(", ") || "none that kernels use"],
+    ["  largest buffer", formatBytes(limits["maxBufferSize"]!)],
+    ["  largest binding", formatBytes(limits["maxStorageBufferBindingSize"]!)],
+    ["  workgroup memory", formatBytes(limits["maxComputeWorkgroupStorageSize"]!)],
+    ["  invocations", String(limits["maxComputeInvocationsPerWorkgroup"])],
+    ["  storage buffers", String(limits["maxStorageBuffersPerShaderStage"])],
+  ];
+}
+
+function formatDiagnosis({ runtime, platform, cpus, memory, wasm, webgpu, auto, cache }: Diagnosis): string {
   const yes = (value: boolean): string => (value ? "yes" : "no");
   const rows: [string, string][] = [
     ["runtime", runtime],
@@ -85,9 +127,11 @@ function formatDiagnosis({ runtime, platform, cpus, memory, wasm, cache }: Diagn
     );
   }
   rows.push(
+    ...webgpuRows(webgpu),
+    ["device auto", auto],
     ["model cache", cache.folder],
     ["  offline", yes(cache.offline)],
     ["  HF_TOKEN", cache.token ? "set" : "not set"],
   );
-  return rows.map(([name, value]) => `${name.padEnd(16)}${value}\n`).join("");
+  return rows.map(([name, value]) => `${name.padEnd(20)}${value}\n`).join("");
 }

@@ -13,3 +13,8 @@ export async function openGpu(): Promise<GPU> {
     {},
   );
 }
+
+/** Whether it is worth looking for a graphics card. */
+export function mayHaveGpu(): boolean {
+  return (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu !== undefined;
+}

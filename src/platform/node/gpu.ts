@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { DeviceError } from "../../tensor/errors.ts";
 
 /** Toggles of Dawn that the fast kernels need; none of them gives up a check. */
@@ -21,6 +22,23 @@ export async function openGpu(): Promise<GPU> {
   if (own) return own;
   opened ??= createGpu();
   return opened;
+}
+
+/** What Linux calls the cards that Vulkan may drive: of Mesa and most others, NVIDIA, AMD, Windows below, ARM. */
+const cardFiles = /^(?:dri|nvidia\d+|kfd|dxg|mali\d+)$/;
+
+/**
+ * Whether it is worth looking for a graphics card: false where the system has none for sure, without loading anything, and where
+ * the environment variable MAMBA_NO_GPU is set.
+ */
+export function mayHaveGpu(): boolean {
+  if (process.env["MAMBA_NO_GPU"]) return false;
+  if (process.platform !== "linux" || process.env["VK_DRIVER_FILES"] || process.env["VK_ICD_FILENAMES"]) return true;
+  try {
+    return readdirSync("/dev").some((name) => cardFiles.test(name));
+  } catch {
+    return true;
+  }
 }
 
 async function createGpu(): Promise<GPU> {
