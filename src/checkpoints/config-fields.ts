@@ -8,17 +8,22 @@ const largestSize = 2 ** 31 - 1;
 export class ConfigFields {
   readonly #fields: Readonly<Record<string, unknown>>;
   readonly #prefix: string;
+  readonly #where: string;
 
-  /** @param prefix - path of the object in the file, for messages: `ssm_cfg.` */
-  constructor(fields: unknown, prefix = "") {
+  /**
+   * @param prefix - path of the object in the file, for messages: `ssm_cfg.`
+   * @param where - what messages call the file
+   */
+  constructor(fields: unknown, prefix = "", where = "config.json") {
     if (typeof fields !== "object" || fields === null || Array.isArray(fields)) {
-      const what = prefix ? `config.json: ${prefix.slice(0, -1)}` : "config.json";
+      const what = prefix ? `${where}: ${prefix.slice(0, -1)}` : where;
       throw new ConfigError(`${what}: must be an object; got ${excerpt(fields)}; fetch the file again`, {
         key: prefix.slice(0, -1),
       });
     }
     this.#fields = fields as Record<string, unknown>;
     this.#prefix = prefix;
+    this.#where = where;
   }
 
   /** Whether a key is there and not null, which files use for "none". */
@@ -33,11 +38,11 @@ export class ConfigFields {
 
   /** An object inside; empty if it is not there. */
   inside(key: string): ConfigFields {
-    return new ConfigFields(this.get(key) ?? {}, `${this.#prefix}${key}.`);
+    return new ConfigFields(this.get(key) ?? {}, `${this.#prefix}${key}.`, this.#where);
   }
 
-  /** A positive integer. */
-  size(key: string, absent: number): number {
+  /** A positive integer; it must be there unless `absent` is given. */
+  size(key: string, absent?: number): number {
     const value = this.get(key) ?? absent;
     if (isInteger(value) && value >= 1 && value <= largestSize) return value;
     throw this.wrong(key, "must be a positive integer", value);
@@ -58,8 +63,8 @@ export class ConfigFields {
     throw this.wrong(key, "must be a token id or a list of them", value);
   }
 
-  /** A positive number. */
-  positive(key: string, absent: number): number {
+  /** A positive number; it must be there unless `absent` is given. */
+  positive(key: string, absent?: number): number {
     const value = this.get(key) ?? absent;
     if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
     throw this.wrong(key, "must be a positive number", value);
@@ -85,13 +90,22 @@ export class ConfigFields {
     if (value !== undefined && value !== expected) throw this.wrong(key, `must be ${expected}, ${why}`, value);
   }
 
+  /** Throws unless a key is there and has the only value that it can have. */
+  must(key: string, expected: string): void {
+    const value = this.get(key);
+    if (value !== expected) throw this.wrong(key, `must be "${expected}"`, value);
+  }
+
   /** An error about a key. */
   wrong(key: string, must: string, value: unknown): ConfigError {
     const full = this.#prefix + key;
-    return new ConfigError(`config.json: ${full} ${must}; got ${excerpt(value)}; correct the file or fetch it again`, {
-      key: full,
-      value,
-    });
+    return new ConfigError(
+      `${this.#where}: ${full} ${must}; got ${excerpt(value)}; correct the file or fetch it again`,
+      {
+        key: full,
+        value,
+      },
+    );
   }
 }
 

@@ -1,4 +1,6 @@
 import { CheckpointError } from "../tensor/errors.ts";
+import { readGguf } from "./gguf.ts";
+import { mambaEntries } from "./gguf-mamba.ts";
 import { readSafetensors } from "./safetensors.ts";
 import { readShardIndex, type ShardIndex } from "./shard-index.ts";
 import type { FileSet } from "./source.ts";
@@ -29,11 +31,12 @@ const usualNames = [
 ] as const;
 
 /** Weights under any other name, in a set that holds no other weights. */
-const weightsName = /\.(?:safetensors|bin|pt|pth)$/;
+const weightsName = /\.(?:safetensors|bin|pt|pth|gguf)$/;
 
 /**
  * Opens the weights in a set of files: `model.safetensors`, `pytorch_model.bin`, either in parts with an index, or the
- * only file there whose name ends with `.safetensors`, `.bin`, `.pt` or `.pth`. Tensors are read one at a time, on demand.
+ * only file there whose name ends with `.safetensors`, `.bin`, `.pt`, `.pth` or `.gguf`. Tensors are read one at a time, on
+ * demand; those of a GGUF file of a Mamba-1 model have the names that Hugging Face's checkpoints use.
  *
  * @throws CheckpointError if there are no weights, or several and none has a usual name, listing what is there; or if the
  * weights are damaged or incomplete
@@ -51,7 +54,12 @@ export async function openCheckpoint(files: FileSet): Promise<OpenCheckpoint> {
 
 type Opened = Omit<OpenCheckpoint, "headRepeatsEmbedding">;
 
-async function findWeights(files: FileSet): Promise<string> {
+/**
+ * The name of the file that {@link openCheckpoint} opens.
+ *
+ * @throws CheckpointError if there are no weights, or several and none has a usual name
+ */
+export async function findWeights(files: FileSet): Promise<string> {
   for (const name of usualNames) if (await files.has(name)) return name;
   const listed = await files.list();
   const candidates = listed.filter((name) => weightsName.test(name));
@@ -77,6 +85,10 @@ async function openWhole(files: FileSet, name: string): Promise<Opened> {
 
 async function openFile(files: FileSet, name: string): Promise<TensorFile> {
   const source = await files.open(name);
+  if (name.endsWith(".gguf")) {
+    const file = await readGguf(source);
+    return { ...file, tensors: mambaEntries(file) };
+  }
   return name.endsWith(".safetensors") ? readSafetensors(source) : readTorch(source);
 }
 

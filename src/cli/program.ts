@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addConvert, addQuantize } from "./commands/convert.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEval } from "./commands/eval.ts";
 import { addFinetune } from "./commands/finetune.ts";
@@ -25,7 +26,7 @@ export interface Session {
 export function buildProgram(session: Session): Command {
   const { terminal } = session;
   const program = new Command("mamba")
-    .description("Mamba language models: generate, train, evaluate, verify, inspect")
+    .description("Mamba language models: generate, train, evaluate, verify, inspect, convert")
     .version(packageVersion(), "-V, --version", "show the version")
     .helpOption("-h, --help", "show this help")
     .helpCommand(false)
@@ -35,8 +36,8 @@ export function buildProgram(session: Session): Command {
       writeErr: () => {},
       getOutHelpWidth: () => terminal.columns,
     });
-  for (const add of [addGenerate, addTrain, addFinetune, addEval, addVerify, addInspect, addState, addPull, addDoctor])
-    add(program, session);
+  const verbs = [addGenerate, addTrain, addFinetune, addEval, addVerify, addInspect, addConvert, addQuantize];
+  for (const add of [...verbs, addState, addPull, addDoctor]) add(program, session);
   return program;
 }
 

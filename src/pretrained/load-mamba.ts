@@ -48,7 +48,7 @@ export interface LoadedMamba {
 /**
  * Reads a Mamba-1 language model of either dialect onto a device, one tensor at a time.
  *
- * @param files - a folder with `config.json` and weights
+ * @param files - a folder with `config.json` and weights; for a GGUF file, what `findModelFiles` made of it
  * @throws CheckpointError naming every missing, unexpected or wrongly shaped tensor at once
  * @throws ConfigError if the configuration cannot be
  * @throws OutOfMemoryError before anything is loaded, if the device cannot hold the weights

@@ -6,6 +6,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { CheckpointError } from "../tensor/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../text/index.ts";
 import type { CausalLMParts } from "./causal-lm.ts";
+import { withGgufMetadata } from "./gguf-files.ts";
 import { type LoadProgress, loadMamba } from "./load-mamba.ts";
 
 /** Where a model comes from: a path, a hub name, a shipped name, or files at hand. */
@@ -28,15 +29,15 @@ export interface PretrainedOptions extends DeviceOptions {
 }
 
 /**
- * Finds a model's files.
+ * Finds a model's files. Those of a GGUF file are what its metadata says, see {@link withGgufMetadata}.
  *
  * @throws CheckpointError if there is nothing at a path
  * @throws HubError if the hub does not have it
  */
 export async function findModelFiles(source: PretrainedSource, options: PretrainedOptions = {}): Promise<FileSet> {
-  if (typeof source !== "string") return source;
+  if (typeof source !== "string") return withGgufMetadata(source);
   const path = await findModelPath(source);
-  if (path) return openFolder(path);
+  if (path) return withGgufMetadata(await openFolder(path));
   if (!/^[\w.-]+\/[\w.-]+$/.test(source)) {
     throw new CheckpointError(
       `model "${source}": must be a folder, a weights file, a shipped model, or a hub name like org/name; there is none of these; check the spelling`,

@@ -14,11 +14,14 @@ export interface ParameterToSave {
 export interface SaveMambaOptions {
   /** Further files by name, as `tokenizer.json`: JSON values, or bytes as they are. */
   readonly files?: Readonly<Record<string, unknown>>;
+  /** Element type of the weights; default float32. */
+  readonly dtype?: "float32" | "float16" | "bfloat16";
+  /** Called before each parameter is written. */
+  readonly onParameter?: (name: string) => void;
 }
 
 /**
- * Writes a Mamba-1 language model as a folder in Hugging Face's dialect: `model.safetensors` in float32 and `config.json`. Each
- * file is whole or not there; the weights come last, so that a folder with weights has everything.
+ * Writes a Mamba-1 language model as a folder in Hugging Face's dialect: `model.safetensors` and `config.json`. Each file is whole or not there; the weights come last, so that a folder with weights has everything.
  *
  * @param folder - must exist
  * @param parameters - by our dotted names
@@ -29,7 +32,7 @@ export async function saveMamba(
   folder: string,
   config: MambaConfig,
   parameters: ReadonlyMap<string, ParameterToSave>,
-  { files = {} }: SaveMambaOptions = {},
+  { files = {}, dtype = "float32", onParameter }: SaveMambaOptions = {},
 ): Promise<void> {
   const all: [string, unknown][] = [...Object.entries(files), ["config.json", writeMambaConfig(config)]];
   for (const [name, content] of all) {
@@ -39,9 +42,12 @@ export async function saveMamba(
   }
   const tensors = [...parameters].map(([name, parameter]) => ({
     name: toCheckpointName(name),
-    dtype: "float32" as const,
+    dtype,
     shape: checkpointShape(name, parameter.shape),
-    read: async () => convertArray(await parameter.read(), parameter.dtype, "float32"),
+    read: async () => {
+      onParameter?.(name);
+      return convertArray(await parameter.read(), parameter.dtype, dtype);
+    },
   }));
   // other programs ask for this key
   await writeSafetensors(`${folder}/model.safetensors`, tensors, { format: "pt" });

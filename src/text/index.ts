@@ -5,6 +5,8 @@
  */
 export { ByteTokenizer } from "./byte-tokenizer.ts";
 export { byteTokenizerFile } from "./byte-tokenizer-file.ts";
+export { ggufTokenizer, hasGgufTokenizer, type TokenizerFiles } from "./gguf-tokenizer.ts";
+export { ggufTokenizerFields, type TokenizerField, type TokenizerMetadata } from "./gguf-tokenizer-write.ts";
 export { loadTokenizer } from "./pretrained-tokenizer.ts";
 export type {
   ChatMessage,

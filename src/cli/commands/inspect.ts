@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import type { TensorEntry } from "../../checkpoints/index.ts";
 import type { MambaConfig } from "../../models/index.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
 import { type SourceFlags, withJson, withSource } from "../options.ts";
@@ -53,13 +54,13 @@ async function inspect(model: string, flags: InspectFlags, { terminal }: Session
   const file = await openCheckpoint(files);
   try {
     const { entries, config, warnings } = matchMamba(file, given);
-    const tensors = [...entries].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+    const tensors = [...entries].map(([name, entry]) => ({ name, dtype: storedAs(entry), shape: entry.shape }));
     const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
     return {
       model,
       architecture: config.architecture,
       parameters,
-      storedBytes: [...entries.values()].reduce((sum, entry) => sum + entry.byteLength, 0),
+      storedBytes: [...entries.values()].reduce((sum, entry) => sum + entry.storedByteLength, 0),
       memoryBytes: 4 * parameters,
       stateBytes: stateBytes(config),
       files: file.files,
@@ -73,9 +74,19 @@ async function inspect(model: string, flags: InspectFlags, { terminal }: Session
   }
 }
 
+/** Element type, or the file's name of a block format. */
+function storedAs({ dtype, storedType }: TensorEntry): string {
+  return storedType.startsWith("Q") ? storedType : dtype;
+}
+
 /** Window of the convolution and state of the recurrence of every layer, in float32. */
 function stateBytes({ nLayer, dInner, dState, dConv }: MambaConfig): number {
   return 4 * nLayer * dInner * (dConv - 1 + dState);
+}
+
+function describeTokenizer({ hasTokenizer, files }: Inspection): string {
+  if (!hasTokenizer) return "none";
+  return files.some((name) => name.endsWith(".gguf")) ? "in the file" : "tokenizer.json";
 }
 
 function formatInspection(inspection: Inspection, listTensors: boolean): string {
@@ -91,7 +102,7 @@ function formatInspection(inspection: Inspection, listTensors: boolean): string 
     ["weights", `${dtypes}, ${formatBytes(inspection.storedBytes)} in ${inspection.files.join(", ")}`],
     ["memory", `${formatBytes(inspection.memoryBytes)} in float32`],
     ["state", `${formatBytes(inspection.stateBytes)} a sequence, at any length`],
-    ["tokenizer", inspection.hasTokenizer ? "tokenizer.json" : "none"],
+    ["tokenizer", describeTokenizer(inspection)],
   ];
   const head = rows.map(([name, value]) => `${name.padEnd(14)}${value}\n`).join("");
   if (!listTensors) return head;
