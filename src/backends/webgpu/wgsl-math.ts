@@ -101,6 +101,24 @@ fn geluDerivative(x: f32) -> f32 {
   let tail = tailRatio(t) * bell;
   return fma(bounded, bell * 0.398942280, select(1.0 - tail, tail, x < 0.0));
 }`,
+  // beyond tan(pi / 8) and tan(3 pi / 8) the angle is counted from pi / 4 and pi / 2
+  atan: `
+fn atanOf(x: f32) -> f32 {
+  let size = abs(x);
+  let isFar = size > 2.41421356;
+  let isMiddle = size > 0.414213562 && !isFar;
+  var r = select(size, (size - 1.0) / (size + 1.0), isMiddle);
+  r = select(r, -1.0 / size, isFar);
+  let square = r * r;
+  var q = fma(0.0806030781, square, -0.138798490);
+  q = fma(q, square, 0.199779257);
+  q = fma(q, square, -0.333329558);
+  let start = select(select(0.0, 0.785398185, isMiddle), 1.57079637, isFar);
+  // what that is above pi / 4 or pi / 2
+  let above = select(select(0.0, 2.18556941e-8, isMiddle), 4.37113883e-8, isFar);
+  let angle = (fma(square * r, q, -above) + r) + start;
+  return select(angle, -angle, x < 0.0);
+}`,
   // pi / 2 in three parts, the first two of which have few bits
   trigonometry: `
 fn turned(x: f32, turns: i32) -> f32 {

@@ -68,6 +68,16 @@ describe.runIf(fastBackends.includes("wasm"))("elementwise functions on wasm", (
     ["softplus", ops.softplus, softplusOf, [[-87, 100]]],
     ["sin", ops.sin, Math.sin, [[-1e4, 1e4]]],
     ["cos", ops.cos, Math.cos, [[-1e4, 1e4]]],
+    [
+      "atan",
+      ops.atan,
+      Math.atan,
+      [
+        [-1, 1],
+        [-40, 40],
+        [0, 1e9],
+      ],
+    ],
     ["rsqrt", ops.rsqrt, (x: number) => 1 / Math.sqrt(x), [[0, 1e30]]],
   ] as const)("has %s within three units in the last place of float64", async (_, f, reference, ranges) => {
     expect(await relativeError("wasm", f, reference, ranges)).toBeLessThan(3 * 2 ** -24);

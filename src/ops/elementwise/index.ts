@@ -63,6 +63,8 @@ export const gelu: Unary = unary("gelu");
 export const sin: Unary = unary("sin");
 /** Cosine of radians. */
 export const cos: Unary = unary("cos");
+/** Angle in radians, from -pi / 2 to pi / 2, whose tangent is x. */
+export const atan: Unary = unary("atan");
 
 /** a + b, broadcast as NumPy does */
 export const add: Binary = binaryWithNumbers("add");

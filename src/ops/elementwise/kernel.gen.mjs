@@ -28,6 +28,7 @@ const unaryRows = {
   gelu: [call("normal.gelu"), mul("dy", call("normal.geluDerivative"))],
   sin: [call("trigonometry.sin"), mul("dy", call("trigonometry.cos"))],
   cos: [call("trigonometry.cos"), neg(mul("dy", call("trigonometry.sin")))],
+  atan: [call("trigonometry.atan"), div("dy", add(splat(1), mul("x", "x")))],
 };
 
 /** y of a and b. */

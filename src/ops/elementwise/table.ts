@@ -26,6 +26,7 @@ export const unaryTable = {
   gelu: { value: gelu, derivative: geluDerivative },
   sin: { value: Math.sin, derivative: (x) => Math.cos(x) },
   cos: { value: Math.cos, derivative: (x) => -Math.sin(x) },
+  atan: { value: Math.atan, derivative: (x) => 1 / (1 + x * x) },
 } as const satisfies Record<string, UnaryRow>;
 
 /** Functions of two tensors, broadcast as NumPy does. Their gradients are compositions, in `index.ts`. */

@@ -40,6 +40,7 @@ const unaryRows: Record<UnaryName, Row> = {
   gelu: ["geluOf(x)", "dy * geluDerivative(x)", "gelu"],
   sin: ["turned(x, 0)", "dy * turned(x, 1)", "trigonometry"],
   cos: ["turned(x, 1)", "-(dy * turned(x, 0))", "trigonometry"],
+  atan: ["atanOf(x)", "dy / fma(x, x, 1.0)", "atan"],
 };
 
 const binaryRows: Record<BinaryName, string> = {

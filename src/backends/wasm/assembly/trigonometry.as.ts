@@ -1,4 +1,4 @@
-// Sine and cosine of four float32 lanes, about one unit in the last place up to |x| = 1e6; nothing can be told
+// Sine, cosine and arctangent of four float32 lanes. The first two have about one unit in the last place up to |x| = 1e6; nothing can be told
 // of arguments above 1e9. The remainder after multiples of pi / 2 is taken in float64.
 
 import { constant, HALF, ONE } from "./math.as";
@@ -67,4 +67,23 @@ export function sin(x: v128): v128 {
 @inline
 export function cos(x: v128): v128 {
   return turned(x, 1);
+}
+
+/** Angles whose tangents are x. Beyond tan(pi / 8) and tan(3 pi / 8) they are counted from pi / 4 and pi / 2. */
+export function atan(x: v128): v128 {
+  const one = f32x4.splat(1);
+  const size = f32x4.abs(x);
+  const far = f32x4.gt(size, f32x4.splat(2.41421356));
+  const middle = v128.andnot(f32x4.gt(size, f32x4.splat(0.414213562)), far);
+  let r = v128.bitselect(f32x4.div(f32x4.sub(size, one), f32x4.add(size, one)), size, middle);
+  r = v128.bitselect(f32x4.div(f32x4.splat(-1), size), r, far);
+  const square = f32x4.mul(r, r);
+  let q = madd(f32x4.splat(0.0806030781), square, f32x4.splat(-0.138798490));
+  q = madd(q, square, f32x4.splat(0.199779257));
+  q = madd(q, square, f32x4.splat(-0.333329558));
+  const from = v128.bitselect(f32x4.splat(1.57079637), v128.and(f32x4.splat(0.785398185), middle), far);
+  // what those are above pi / 2 and pi / 4
+  const above = v128.bitselect(f32x4.splat(4.37113883e-8), v128.and(f32x4.splat(2.18556941e-8), middle), far);
+  const angle = f32x4.add(f32x4.add(madd(f32x4.mul(square, r), q, f32x4.neg(above)), r), from);
+  return v128.or(angle, v128.and(x, f32x4.splat(-0.0)));
 }
