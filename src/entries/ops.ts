@@ -5,11 +5,14 @@
  */
 export * from "../ops/attention/index.ts";
 export * from "../ops/cast/index.ts";
+export * from "../ops/cauchy/index.ts";
 export * from "../ops/causal-conv/index.ts";
 export * from "../ops/cross-entropy/index.ts";
 export * from "../ops/dropout/index.ts";
 export * from "../ops/elementwise/index.ts";
 export * from "../ops/embedding/index.ts";
+export * from "../ops/fft-conv/index.ts";
+export * from "../ops/fourier/index.ts";
 export * from "../ops/layer-norm/index.ts";
 export * from "../ops/linear/index.ts";
 export * from "../ops/linear-cross-entropy/index.ts";
@@ -34,3 +37,4 @@ export * from "../ops/rotary/index.ts";
 export * from "../ops/selective-scan/index.ts";
 export * from "../ops/softmax/index.ts";
 export * from "../ops/state-update/index.ts";
+export * from "../ops/vandermonde/index.ts";

@@ -1,10 +1,13 @@
 import { attentionBackwardOp, attentionOp } from "./attention/operations.ts";
 import { castOp, markNonFiniteOp } from "./cast/operations.ts";
+import { cauchyBackwardOp, cauchyOp } from "./cauchy/operations.ts";
 import { causalConvBackwardOp, causalConvOp, convUpdateOp } from "./causal-conv/operations.ts";
 import { crossEntropyBackwardOp, crossEntropyOp } from "./cross-entropy/operations.ts";
 import { dropoutOp } from "./dropout/operations.ts";
 import { binaryOperations, unaryBackwardOperations, unaryOperations } from "./elementwise/operations.ts";
 import { embeddingBackwardOp, embeddingOp } from "./embedding/operations.ts";
+import { fftConvBackwardOp, fftConvOp } from "./fft-conv/operations.ts";
+import { inverseRealFourierOp, realFourierOp } from "./fourier/operations.ts";
 import { layerNormBackwardOp, layerNormOp } from "./layer-norm/operations.ts";
 import {
   linearInputGradientOp,
@@ -26,6 +29,7 @@ import { rotaryOp } from "./rotary/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 import { stateUpdateOp } from "./state-update/operations.ts";
+import { vandermondeBackwardOp, vandermondeOp } from "./vandermonde/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
 export const operations = {
@@ -76,6 +80,14 @@ export const operations = {
   attention: attentionOp,
   attentionBackward: attentionBackwardOp,
   rotary: rotaryOp,
+  vandermonde: vandermondeOp,
+  vandermondeBackward: vandermondeBackwardOp,
+  cauchy: cauchyOp,
+  cauchyBackward: cauchyBackwardOp,
+  realFourier: realFourierOp,
+  inverseRealFourier: inverseRealFourierOp,
+  fftConv: fftConvOp,
+  fftConvBackward: fftConvBackwardOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -1,5 +1,14 @@
 /** Element types of bindings. */
-export type GpuType = "f32" | "i32" | "u32" | "vec4<f32>" | "vec4<u32>" | "f16" | "vec4<f16>" | "atomic<u32>";
+export type GpuType =
+  | "f32"
+  | "i32"
+  | "u32"
+  | "vec2<f32>"
+  | "vec4<f32>"
+  | "vec4<u32>"
+  | "f16"
+  | "vec4<f16>"
+  | "atomic<u32>";
 
 /** One storage buffer of a program. */
 export interface GpuBinding {

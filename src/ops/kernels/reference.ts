@@ -1,11 +1,14 @@
 import type { ReferenceKernel } from "../../backends/reference/index.ts";
 import { attentionReference } from "../attention/reference.ts";
 import { castReference } from "../cast/reference.ts";
+import { cauchyReference } from "../cauchy/reference.ts";
 import { causalConvReference } from "../causal-conv/reference.ts";
 import { crossEntropyReference } from "../cross-entropy/reference.ts";
 import { dropoutReference } from "../dropout/reference.ts";
 import { elementwiseReference } from "../elementwise/reference.ts";
 import { embeddingReference } from "../embedding/reference.ts";
+import { fftConvReference } from "../fft-conv/reference.ts";
+import { fourierReference } from "../fourier/reference.ts";
 import { layerNormReference } from "../layer-norm/reference.ts";
 import { linearReference } from "../linear/reference.ts";
 import { linearCrossEntropyReference } from "../linear-cross-entropy/reference.ts";
@@ -22,6 +25,7 @@ import { rotaryReference } from "../rotary/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
 import { stateUpdateReference } from "../state-update/reference.ts";
+import { vandermondeReference } from "../vandermonde/reference.ts";
 
 /** Every op on the reference backend. */
 export const referenceKernels = {
@@ -46,4 +50,8 @@ export const referenceKernels = {
   ...optimizerUpdateReference,
   ...attentionReference,
   ...rotaryReference,
+  ...vandermondeReference,
+  ...cauchyReference,
+  ...fourierReference,
+  ...fftConvReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -1,11 +1,14 @@
 import type { WasmKernel } from "../../backends/wasm/index.ts";
 import { attentionWasm } from "../attention/wasm.ts";
 import { castWasm } from "../cast/wasm.ts";
+import { cauchyWasm } from "../cauchy/wasm.ts";
 import { causalConvWasm } from "../causal-conv/wasm.ts";
 import { crossEntropyWasm } from "../cross-entropy/wasm.ts";
 import { dropoutWasm } from "../dropout/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
+import { fftConvWasm } from "../fft-conv/wasm.ts";
+import { fourierWasm } from "../fourier/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
 import { linearWasm } from "../linear/wasm.ts";
 import { linearCrossEntropyWasm } from "../linear-cross-entropy/wasm.ts";
@@ -22,6 +25,7 @@ import { rotaryWasm } from "../rotary/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 import { softmaxWasm } from "../softmax/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
+import { vandermondeWasm } from "../vandermonde/wasm.ts";
 
 /** Every op on the wasm backend. */
 export const wasmKernels = {
@@ -46,4 +50,8 @@ export const wasmKernels = {
   ...optimizerUpdateWasm,
   ...attentionWasm,
   ...rotaryWasm,
+  ...vandermondeWasm,
+  ...cauchyWasm,
+  ...fourierWasm,
+  ...fftConvWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;

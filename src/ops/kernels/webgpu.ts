@@ -1,11 +1,14 @@
 import type { WebgpuKernel } from "../../backends/webgpu/index.ts";
 import { attentionWebgpu } from "../attention/webgpu.ts";
 import { castWebgpu } from "../cast/webgpu.ts";
+import { cauchyWebgpu } from "../cauchy/webgpu.ts";
 import { causalConvWebgpu } from "../causal-conv/webgpu.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
 import { dropoutWebgpu } from "../dropout/webgpu.ts";
 import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
 import { embeddingWebgpu } from "../embedding/webgpu.ts";
+import { fftConvWebgpu } from "../fft-conv/webgpu.ts";
+import { fourierWebgpu } from "../fourier/webgpu.ts";
 import { layerNormWebgpu } from "../layer-norm/webgpu.ts";
 import { linearWebgpu } from "../linear/webgpu.ts";
 import { linearCrossEntropyWebgpu } from "../linear-cross-entropy/webgpu.ts";
@@ -22,6 +25,7 @@ import { rotaryWebgpu } from "../rotary/webgpu.ts";
 import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
 import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
+import { vandermondeWebgpu } from "../vandermonde/webgpu.ts";
 
 /** Every op on the WebGPU backend. */
 export const webgpuKernels = {
@@ -40,6 +44,10 @@ export const webgpuKernels = {
   ...layerNormWebgpu,
   ...randomWebgpu,
   ...rotaryWebgpu,
+  ...vandermondeWebgpu,
+  ...cauchyWebgpu,
+  ...fourierWebgpu,
+  ...fftConvWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
   ...attentionWebgpu,
