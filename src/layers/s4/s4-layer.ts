@@ -1,0 +1,129 @@
+import { gelu, mul, sigmoid } from "../../ops/elementwise/index.ts";
+import { fftConv } from "../../ops/fft-conv/index.ts";
+import { linear } from "../../ops/linear/index.ts";
+import { concat, reshape, slice, split } from "../../ops/movement/index.ts";
+import type { StreamOptions } from "../../ops/random/index.ts";
+import { ConfigError } from "../../tensor/errors.ts";
+import { scope } from "../../tensor/scope.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { Dropout } from "../dropout.ts";
+import type { LinearParameters } from "../linear.ts";
+import { type Discretization, diagonalKernels, lowRankKernels } from "./kernels.ts";
+import { type S4KernelParameters, type S4SystemConfig, s4System } from "./system.ts";
+
+/** Sizes and choices of an S4 or S4D layer. */
+export interface S4Config extends S4SystemConfig {
+  /** States of a feature, counting both of each conjugate pair; default 64. */
+  readonly dState: number;
+  /** Diagonal plus low rank (S4), or diagonal (S4D). */
+  readonly structure: "low-rank" | "diagonal";
+  /** Of a diagonal system; default `zoh`. Low rank is always `bilinear`. */
+  readonly discretization?: Discretization;
+  /** Whether half of the channels look ahead; default false. */
+  readonly bidirectional?: boolean;
+  /** The length that C is tuned to, with low rank. */
+  readonly kernelLength?: number;
+  /** Probability that an output of the convolution is dropped in training; default 0. */
+  readonly dropout?: number;
+  /** Whether a feature is dropped all along the length; default true. */
+  readonly tiedDropout?: boolean;
+}
+
+/** Parameters of an S4 layer. */
+export type S4Parameters = {
+  readonly kernel: S4KernelParameters;
+  /** [channels dModel] skip; channels count once where they are bidirectional. */
+  readonly D: Tensor;
+  /** [2 dModel, channels dModel], the values, then the gates. */
+  readonly outputLinear: LinearParameters;
+};
+
+/** Options of {@link S4Layer.forward}. */
+export interface S4Options {
+  /** Step sizes are multiplied by it: 2 for a sequence that was sampled half as often. Default 1. */
+  readonly rate?: number;
+  /** Seed and stream of dropout; left out in inference. */
+  readonly random?: StreamOptions | undefined;
+}
+
+/**
+ * A structured state space over every feature, as a convolution over time, then a gated linear unit.
+ *
+ *     dx/dt = A x + B u, y = C x + D u with a step size of its own for each feature;  out = GLU(outputLinear GELU(y))
+ *
+ * @see Gu, Goel & Ré 2021 (S4); Gu, Gupta, Goel & Ré 2022 (S4D)
+ */
+export class S4Layer {
+  readonly config: S4Config;
+  readonly parameters: S4Parameters;
+  readonly #dropout: Dropout;
+
+  constructor(config: S4Config, parameters: S4Parameters) {
+    this.config = config;
+    this.parameters = parameters;
+    this.#dropout = new Dropout(config.dropout ?? 0, { tied: config.tiedDropout ?? true });
+  }
+
+  /**
+   * The convolution kernels, one for each channel, [length dModel].
+   *
+   * @throws ConfigError with low rank if the length is beyond the one that C is tuned to
+   */
+  kernels(length: number, rate = 1): Tensor[] {
+    const { structure, discretization = "zoh" } = this.config;
+    const system = s4System(this.parameters.kernel, this.config, rate);
+    if (structure === "diagonal") return diagonalKernels(system, length, discretization);
+    const kernelLength = Math.round(this.#kernelLength / rate);
+    if (length > kernelLength) {
+      throw new ConfigError(
+        `S4Layer: length must be at most ${kernelLength}, which C is tuned to; got ${length}; cut the sequence`,
+        { length, kernelLength },
+      );
+    }
+    return lowRankKernels(system, length, kernelLength);
+  }
+
+  /**
+   * @param u - [batch length dModel]
+   * @returns [batch length dModel]
+   * @throws ShapeError if shapes do not fit; ConfigError if the length is beyond the one that C is tuned to
+   */
+  forward(u: Tensor, options: S4Options = {}): Tensor {
+    return scope(() => this.output(this.#convolved(u, options.rate ?? 1), options.random));
+  }
+
+  #convolved(u: Tensor, rate: number): Tensor {
+    const { D } = this.parameters;
+    const kernels = this.kernels(u.shape[1]!, rate);
+    const channels = D.shape[0]!;
+    const parts = Array.from({ length: channels }, (_, channel) => {
+      const after = this.config.bidirectional ? kernels[channels + channel] : undefined;
+      return fftConv(u, kernels[channel]!, { after, D: rowOf(D, channel) });
+    });
+    return parts.length === 1 ? parts[0]! : concat(parts, -1);
+  }
+
+  /** Activation, mixing of features and gate: y [... channels dModel] to [... dModel]. */
+  output(y: Tensor, random?: StreamOptions): Tensor {
+    const { weight, bias } = this.parameters.outputLinear;
+    const mixed = linear(this.#dropout.forward(gelu(y), random), weight, bias);
+    const { dModel } = this.config;
+    const [value, gate] = split(mixed, [dModel, dModel]) as [Tensor, Tensor];
+    return mul(value, sigmoid(gate));
+  }
+
+  get #kernelLength(): number {
+    const { kernelLength } = this.config;
+    if (kernelLength !== undefined) return kernelLength;
+    throw new ConfigError(
+      "S4Layer: a low-rank system must have a kernelLength; got none; give the length that C is tuned to",
+      {
+        key: "kernelLength",
+      },
+    );
+  }
+}
+
+function rowOf(x: Tensor, i: number): Tensor {
+  return reshape(slice(x, { axis: 0, start: i, end: i + 1 }), [x.shape[1]!]);
+}
