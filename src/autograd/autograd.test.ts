@@ -6,7 +6,7 @@ import { sum } from "../ops/reduce/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor, writeTensor } from "../tensor/tensor.ts";
-import { recompute, valueAndGrad } from "./index.ts";
+import { makeAgain, recompute, valueAndGrad } from "./index.ts";
 
 let device: Device;
 const f64 = (values: number[]) => tensor(Float64Array.from(values), [values.length], { device });
@@ -73,6 +73,65 @@ describe("valueAndGrad", () => {
         { x },
       ),
     ).toThrow(/backward of sin: x must be as it was/);
+  });
+});
+
+describe("makeAgain", () => {
+  const square = (h: Tensor): Tensor => mul(h, h);
+  /** x^2 sin(x^2): both uses of x^2 save it. */
+  const product = (x: Tensor, again: boolean, made: () => void = () => {}): Tensor => {
+    const h = square(x);
+    const counted = (given: Tensor): Tensor => {
+      made();
+      return square(given);
+    };
+    if (again) makeAgain(h, counted, [x]);
+    return sum(mul(h, sin(h)));
+  };
+
+  it("makes a value once, for all that need it, and gives the same gradients", async () => {
+    const x = f64([0.1, 0.2]);
+    let made = 0;
+    const plain = valueAndGrad(() => product(x, false), { x });
+    const before = device.memory().used;
+    const again = valueAndGrad(() => scope(() => product(x, true, () => made++)), { x });
+    expect(made).toBe(1);
+    expect([...(await again.gradients.x.read())]).toEqual([...(await plain.gradients.x.read())]);
+    for (const one of [again.value, again.gradients.x]) one.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it("is nothing without a recorder, and frees what nothing asked for", () => {
+    const x = f64([0.1, 0.2]);
+    const before = device.memory().used;
+    scope(() => void product(x, true));
+    const result = valueAndGrad(
+      () =>
+        scope(() => {
+          const h = square(x);
+          makeAgain(h, square, [x]);
+          return sum(x);
+        }),
+      { x },
+    );
+    for (const one of [result.value, result.gradients.x]) one.dispose();
+    expect(device.memory().used).toBe(before);
+  });
+
+  it("refuses inputs that were changed since", () => {
+    const [x, y] = [f64([0.1, 0.2]), f64([0.3, 0.4])];
+    const run = (): unknown =>
+      valueAndGrad(
+        () => {
+          const h = mul(x, y);
+          makeAgain(h, (given) => mul(x, given), [y]);
+          const out = sum(sin(h));
+          writeTensor(y, Float64Array.of(1, 2));
+          return out;
+        },
+        { x },
+      );
+    expect(run).toThrow(/must be as it was in the forward pass/);
   });
 });
 

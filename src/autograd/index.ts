@@ -5,5 +5,5 @@
  * @module
  */
 export type { Parameters } from "../tensor/parameters.ts";
-export { recompute } from "./recompute.ts";
+export { makeAgain, recompute } from "./recompute.ts";
 export { type Objective, type ValueAndGrad, valueAndGrad } from "./value-and-grad.ts";

@@ -1,12 +1,12 @@
 import { add } from "../ops/elementwise/index.ts";
 import type { GradientCall, Op, Tensors } from "../ops/op.ts";
 import type { KernelCall, Recorder } from "../tensor/device.ts";
-import { type DType, isFloat } from "../tensor/dtype.ts";
+import { isFloat } from "../tensor/dtype.ts";
 import { MambaError } from "../tensor/errors.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { isQuantized } from "../tensor/weight-formats.ts";
+import { KeptValue, Recipe, type SavedValue } from "./saved.ts";
 
 /** Gradients by the id of the value they belong to. The map owns its tensors. */
 export type GradientMap = Map<number, Tensor>;
@@ -24,6 +24,7 @@ interface Node {
 export class Tape implements Recorder {
   readonly #tracked: Set<number>;
   readonly #nodes: Node[] = [];
+  readonly #recipes = new Map<number, Recipe>();
 
   /** @param tracked - ids of the values that gradients are wanted for */
   constructor(tracked: Iterable<number>) {
@@ -39,16 +40,36 @@ export class Tape implements Recorder {
     const op = operation as Op;
     const needs = new Set<string>();
     for (const [name, input] of Object.entries(call.inputs)) {
-      if (input && canCarryGradient(input.dtype) && this.#tracked.has(input.id)) needs.add(name);
+      if (input && isFloat(input.dtype) && this.#tracked.has(input.id)) needs.add(name);
     }
     if (needs.size === 0) return;
-    this.push(opNode(op, call, needs), Object.values(call.outputs));
+    this.push(this.#opNode(op, call, needs), Object.values(call.outputs));
   }
 
   /** Adds a step whose outputs depend on tracked values. */
   push(node: Node, outputs: readonly Tensor[]): void {
     this.#nodes.push(node);
     for (const output of outputs) this.#tracked.add(output.id);
+  }
+
+  /** From now on a value is not kept for backward but made again, from `inputs`, which are. */
+  makeAgain(value: Tensor, make: (inputs: readonly Tensor[]) => Tensor, inputs: readonly Tensor[]): void {
+    const kept = inputs.map((input) => this.save(input));
+    this.#recipes.set(value.id, new Recipe(kept, make));
+  }
+
+  /** Keeps a value for backward, or the way to it. */
+  save(value: Tensor): SavedValue {
+    return this.#recipes.get(value.id)?.save() ?? new KeptValue(value);
+  }
+
+  #opNode(op: Op, call: KernelCall, needs: ReadonlySet<string>): Node {
+    const saved = new Map<string, SavedValue>();
+    for (const name of op.saved ?? []) {
+      const tensor = call.inputs[name] ?? call.outputs[name];
+      if (tensor) saved.set(name, this.save(tensor));
+    }
+    return opNode(op, call, needs, saved);
   }
 
   /** Walks the recorded steps backwards; every step's saved tensors are freed as soon as it is done. */
@@ -74,39 +95,12 @@ export class Tape implements Recorder {
   /** Frees what is still saved. */
   release(): void {
     for (let node = this.#nodes.pop(); node; node = this.#nodes.pop()) node.release();
+    for (const recipe of this.#recipes.values()) recipe.release();
+    this.#recipes.clear();
   }
 }
 
-/** A saved value and the version of its storage when it was saved. */
-class Saved {
-  readonly #tensor: Tensor;
-  readonly #version: number;
-
-  constructor(tensor: Tensor) {
-    this.#tensor = tensor.alias();
-    this.#version = tensor.storage.version;
-  }
-
-  get(op: string, name: string): Tensor {
-    if (this.#tensor.storage.version === this.#version) return this.#tensor;
-    throw new MambaError(
-      `backward of ${op}: ${name} must be as it was in the forward pass; it was changed in place since; change it after valueAndGrad()`,
-      "CHANGED_SINCE_SAVED",
-      { op, argument: name },
-    );
-  }
-
-  release(): void {
-    this.#tensor.dispose();
-  }
-}
-
-function opNode(op: Op, call: KernelCall, needs: ReadonlySet<string>): Node {
-  const saved = new Map<string, Saved>();
-  for (const name of op.saved ?? []) {
-    const tensor = call.inputs[name] ?? call.outputs[name];
-    if (tensor) saved.set(name, new Saved(tensor));
-  }
+function opNode(op: Op, call: KernelCall, needs: ReadonlySet<string>, saved: Map<string, SavedValue>): Node {
   const inputIds: Record<string, number> = {};
   for (const name of needs) inputIds[name] = call.inputs[name]!.id;
   const shapes = shapesOf(call);
@@ -176,7 +170,7 @@ export function recomputeNode(
   outputs: readonly Tensor[],
   replay: (inputs: readonly Tensor[], outputGradients: readonly (Tensor | undefined)[], into: GradientMap) => void,
 ): Node {
-  const saved = inputs.map((input) => new Saved(input));
+  const saved = inputs.map((input) => new KeptValue(input));
   return {
     outputs: Object.fromEntries(outputs.map((output, i) => [`output${i}`, output.id])),
     backward: (gradients, into) => {
@@ -191,9 +185,4 @@ export function recomputeNode(
       for (const entry of saved) entry.release();
     },
   };
-}
-
-/** Rounded weights too: the rules of what they are used in say that they cannot be trained. */
-function canCarryGradient(dtype: DType): boolean {
-  return isFloat(dtype) || isQuantized(dtype);
 }

@@ -49,6 +49,9 @@ export interface MambaMixerState {
   readonly ssm: Tensor;
 }
 
+/** Takes a value, how to make it again, and from what. */
+export type MakeAgain = (value: Tensor, make: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]) => void;
+
 /** Options of {@link MambaMixer.forward}. */
 export interface MambaMixerOptions {
   readonly state?: MambaMixerState;
@@ -56,6 +59,11 @@ export interface MambaMixerOptions {
   readonly segmentIds?: Tensor;
   /** Run over time from the end. */
   readonly reverse?: boolean;
+  /**
+   * While gradients are recorded: `makeAgain` of `mamba.ts/autograd`, to be told that the convolution's output and delta need not be
+   * kept for backward; the official implementation makes them again too.
+   */
+  readonly makeAgain?: MakeAgain;
 }
 
 /**
@@ -88,18 +96,20 @@ export class MambaMixer {
     const { inProj, conv, dtProj, D, outProj } = this.parameters;
     const { dInner } = this.config;
     const { state, segmentIds, reverse } = options;
+    const convolve = (x: Tensor, initialState?: Tensor, ids?: Tensor): { y: Tensor; finalState: Tensor } =>
+      causalConv(x, conv.weight, { bias: conv.bias, activation: "silu", initialState, segmentIds: ids, reverse });
     const A = this.decay();
     return scope(() => {
       const [input, z] = split(linear(x, inProj.weight, inProj.bias), [dInner, dInner]) as [Tensor, Tensor];
-      const convolved = causalConv(input, conv.weight, {
-        bias: conv.bias,
-        activation: "silu",
-        initialState: state?.conv,
-        segmentIds,
-        reverse,
-      });
+      const convolved = convolve(input, state?.conv, segmentIds);
       const u = convolved.y;
-      const { delta, B, C } = this.config.selective === false ? this.#constants(u) : this.#selection(u);
+      options.makeAgain?.(u, (x, ...rest) => convolve(x, state && rest[0], segmentIds && rest.at(-1)).y, [
+        input,
+        ...(state ? [state.conv] : []),
+        ...(segmentIds ? [segmentIds] : []),
+      ]);
+      const { delta, B, C } =
+        this.config.selective === false ? this.#constants(u) : this.#selection(u, options.makeAgain);
       const scanned = selectiveScan(u, delta, A, B, C, {
         D,
         z,
@@ -114,14 +124,16 @@ export class MambaMixer {
     });
   }
 
-  #selection(u: Tensor): { delta: Tensor; B: Tensor; C: Tensor } {
+  #selection(u: Tensor, makeAgain?: MakeAgain): { delta: Tensor; B: Tensor; C: Tensor } {
     const { dtRank, dState, mixerNormEpsilon } = this.config;
     const { xProj, dtProj } = this.parameters;
     const parts = split(linear(u, xProj.weight), [dtRank, dState, dState]);
     const [step, B, C] = (
       mixerNormEpsilon > 0 ? parts.map((part) => rmsNorm(part, undefined, { epsilon: mixerNormEpsilon }).y) : parts
     ) as [Tensor, Tensor, Tensor];
-    return { delta: linear(step, dtProj.weight), B, C };
+    const delta = linear(step, dtProj.weight);
+    makeAgain?.(delta, (own) => linear(own, dtProj.weight), [step]);
+    return { delta, B, C };
   }
 
   /**

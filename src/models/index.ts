@@ -5,7 +5,7 @@
  */
 export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
 export { KeyValueState } from "./key-value-state.ts";
-export type { ForwardOptions, LanguageModel, RecurrentState } from "./language-model.ts";
+export type { ForwardOptions, LanguageModel, Recompute, RecurrentState } from "./language-model.ts";
 export { MambaLM } from "./mamba-lm.ts";
 export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
 export { isPackable, packParameters } from "./pack.ts";

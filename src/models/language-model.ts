@@ -13,6 +13,16 @@ export interface RecurrentState extends Disposable {
   dispose(): void;
 }
 
+/**
+ * What backward makes again instead of keeping it, for memory. The gradients have the same bits.
+ *
+ * - `none`, or false: nothing.
+ * - `cheap`: what takes little arithmetic: a Mamba layer's norm, convolution and step sizes, two fifths of what it keeps. Models with
+ *   nothing of the kind keep everything.
+ * - `layer`, or true: everything but what enters a layer: a third more arithmetic, for the memory of one layer instead of all.
+ */
+export type Recompute = "none" | "cheap" | "layer" | boolean;
+
 /** Options of {@link LanguageModel.forward}. */
 export interface ForwardOptions<State extends RecurrentState> {
   /** What earlier tokens left; default: nothing seen yet. Stays valid unless consumed. */
@@ -21,11 +31,8 @@ export interface ForwardOptions<State extends RecurrentState> {
   readonly consume?: boolean;
   /** int32 [batch length], non-decreasing; -1 is padding and changes nothing. */
   readonly segmentIds?: Tensor;
-  /**
-   * While gradients are recorded: keep only what enters each layer and run the layer again in backward. Half as much
-   * arithmetic again, for the memory of one layer instead of all.
-   */
-  readonly recompute?: boolean;
+  /** What is made again in backward while gradients are recorded; default `none`. */
+  readonly recompute?: Recompute;
   /** Logits of all positions, of the last one, or none; default `last`. */
   readonly logits?: "all" | "last" | "none";
 }

@@ -1,4 +1,4 @@
-import { recompute } from "../autograd/index.ts";
+import { makeAgain, recompute } from "../autograd/index.ts";
 import { MambaMixer, type MambaMixerState } from "../layers/mamba-mixer.ts";
 import { Norm } from "../layers/norm.ts";
 import { embedding } from "../ops/embedding/index.ts";
@@ -13,7 +13,7 @@ import { Random } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
 import { backendOf, type Tensor, zeros } from "../tensor/tensor.ts";
 import type { MambaConfig } from "./config.ts";
-import type { ForwardOptions, LanguageModel } from "./language-model.ts";
+import type { ForwardOptions, LanguageModel, Recompute } from "./language-model.ts";
 import {
   initialiseMambaLM,
   type MambaBlockParameters,
@@ -28,6 +28,12 @@ interface BlockResult {
   readonly stream: Tensor;
   readonly pending: Tensor;
   readonly state: MambaMixerState;
+}
+
+interface BlockOptions {
+  readonly state?: MambaMixerState;
+  readonly segmentIds?: Tensor;
+  readonly recompute?: Recompute;
 }
 
 interface Block {
@@ -168,14 +174,15 @@ export class MambaLM implements LanguageModel<MambaState> {
     ids: Tensor,
     options: ForwardOptions<MambaState>,
   ): { stream: Tensor; pending: Tensor | undefined; layers: MambaMixerState[] } {
+    const byLayer = options.recompute === true || options.recompute === "layer";
     let stream = embedding(this.#table, ids);
     let pending: Tensor | undefined;
     const layers: MambaMixerState[] = [];
     this.#blocks.forEach((_, i) => {
       const before = [stream, pending];
-      const result = options.recompute
+      const result = byLayer
         ? this.#recomputedBlock(i, stream, pending, options)
-        : this.#block(i, stream, pending, options.state?.layers[i], options.segmentIds);
+        : this.#block(i, stream, pending, { ...options, state: options.state?.layers[i] });
       layers.push(result.state);
       stream = result.stream;
       pending = result.pending;
@@ -189,13 +196,13 @@ export class MambaLM implements LanguageModel<MambaState> {
     i: number,
     stream: Tensor,
     pending: Tensor | undefined,
-    state: MambaMixerState | undefined,
-    segmentIds: Tensor | undefined,
+    { state, segmentIds, recompute: again }: BlockOptions,
   ): BlockResult {
     const { norm, mixer } = this.#blocks[i]!;
     return scope(() => {
       const { y, sum } = norm.forward(pending ?? stream, pending && stream);
-      const mixed = mixer.forward(y, { state, segmentIds });
+      if (again === "cheap") makeAgain(y, (whole) => norm.forward(whole).y, [sum]);
+      const mixed = mixer.forward(y, { state, segmentIds, makeAgain: again === "cheap" ? makeAgain : undefined });
       return { stream: sum, pending: mixed.y, state: mixed.state };
     });
   }
@@ -209,9 +216,9 @@ export class MambaLM implements LanguageModel<MambaState> {
     const layer = state?.layers[i];
     const inputs = [stream, ...(pending ? [pending] : []), ...(layer ? [layer.conv, layer.ssm] : [])];
     const outputs = recompute((...given) => {
-      const own = given[0]!;
       const [conv, ssm] = layer ? given.slice(-2) : [];
-      const result = this.#block(i, own, pending && given[1], conv && ssm && { conv, ssm }, segmentIds);
+      const own = { state: conv && ssm && { conv, ssm }, segmentIds };
+      const result = this.#block(i, given[0]!, pending && given[1], own);
       const made = [result.pending, result.state.conv, result.state.ssm];
       // the first layer's stream passes by unchanged: it is an input and no output
       return pending ? [...made, result.stream] : made;

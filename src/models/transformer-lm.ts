@@ -194,9 +194,10 @@ export class TransformerLM implements LanguageModel<KeyValueState> {
     let stream = embedding(this.#table, ids);
     const layers = this.#blocks.map((block, i) => {
       const cache = state?.layers[i];
-      const result = options.recompute
-        ? recomputed(block, stream, cache, segmentIds)
-        : runBlock(block, stream, cache, segmentIds);
+      const result =
+        options.recompute === true || options.recompute === "layer"
+          ? recomputed(block, stream, cache, segmentIds)
+          : runBlock(block, stream, cache, segmentIds);
       stream = result.stream;
       return result.cache;
     });

@@ -1,5 +1,5 @@
 import type { Batch } from "../data/index.ts";
-import type { LanguageModel, RecurrentState } from "../models/index.ts";
+import type { LanguageModel, Recompute, RecurrentState } from "../models/index.ts";
 import { mul } from "../ops/elementwise/index.ts";
 import { sum } from "../ops/reduce/index.ts";
 import type { Device } from "../tensor/device.ts";
@@ -78,7 +78,7 @@ export interface BatchLoss {
 export function batchLoss(
   model: LanguageModel,
   { ids, targets, segmentIds }: DeviceBatch,
-  { scored, ...options }: { scored: number; state?: RecurrentState; recompute?: boolean },
+  { scored, ...options }: { scored: number; state?: RecurrentState; recompute?: Recompute },
 ): BatchLoss {
   const { losses, state } = model.losses(ids, targets, { segmentIds, ...options });
   return { loss: mul(sum(losses), 1 / Math.max(1, scored)), state };

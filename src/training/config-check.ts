@@ -61,10 +61,10 @@ function isWithin(field: NumberField, value: unknown): boolean {
   return (above ? value > least : value >= least) && value <= most;
 }
 
-function checkChoice(values: readonly string[], value: unknown, path: string): unknown {
-  if (typeof value === "string" && values.includes(value)) return value;
-  const suggestion =
-    typeof value === "string" ? `; did you mean ${JSON.stringify(nearest(value, values))}?` : undefined;
+function checkChoice(values: readonly (string | boolean)[], value: unknown, path: string): unknown {
+  if (values.some((known) => known === value)) return value;
+  const words = values.filter((known) => typeof known === "string");
+  const suggestion = typeof value === "string" ? `; did you mean ${JSON.stringify(nearest(value, words))}?` : undefined;
   return refuse(path, `one of ${values.join(", ")}`, value, suggestion);
 }
 

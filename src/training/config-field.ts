@@ -27,10 +27,10 @@ export interface StringField extends FieldFacts {
   readonly kind: "string";
 }
 
-/** One of some words. */
+/** One of some words, or true or false. */
 export interface ChoiceField extends FieldFacts {
   readonly kind: "choice";
-  readonly values: readonly string[];
+  readonly values: readonly (string | boolean)[];
 }
 
 /** A list, or where `alone` is set also one item by itself. */

@@ -280,7 +280,13 @@ export const trainConfigFields = {
     values: ["float32", "mixed"],
     default: "float32",
   },
-  recompute: flag("Compute inner values of layers again in the backward pass, to save memory; left out, false."),
+  recompute: {
+    kind: "choice",
+    about:
+      "What backward computes again to save memory: none; cheap: norms, convolutions and step sizes; layer, or true: all within a layer. Left out, none.",
+    values: ["none", "cheap", "layer", true, false],
+    optional: true,
+  },
   clipNorm: positive("Largest norm of the gradients; left out, no limit."),
   average: share("Decay of a moving average of the parameters, which is saved as well; left out, none."),
   seed: { kind: "integer", about: "Of parameters and data.", least: 0, default: 0 },

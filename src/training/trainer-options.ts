@@ -1,5 +1,5 @@
 import type { BatchSource } from "../data/index.ts";
-import type { LanguageModel } from "../models/index.ts";
+import type { LanguageModel, Recompute } from "../models/index.ts";
 import { ConfigError } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -46,8 +46,8 @@ export interface TrainerOptions {
   readonly clipNorm?: number;
   /** Decay of a moving average of the parameters, which is validated and saved as the best; default: none. */
   readonly average?: number;
-  /** Compute each layer's inner values again in the backward pass instead of keeping them. Default false. */
-  readonly recompute?: boolean;
+  /** What backward makes again instead of keeping it; default `none`. */
+  readonly recompute?: Recompute;
   /** Of training steps; validation keeps to what the device is set to. Default: what the device is set to. */
   readonly precision?: TrainingPrecision;
   /** For gradients in float16; default: a new one with `precision: "mixed"`, else none. */
