@@ -282,8 +282,7 @@ export const trainConfigFields = {
   },
   recompute: {
     kind: "choice",
-    about:
-      "What backward computes again to save memory: none; cheap: norms, convolutions and step sizes; layer, or true: all within a layer. Left out, none.",
+    about: "Made again in backward to save memory. cheap: norms, convolutions, step sizes; layer: all. Left out, none.",
     values: ["none", "cheap", "layer", true, false],
     optional: true,
   },
