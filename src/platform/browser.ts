@@ -12,7 +12,7 @@ export {
   removeTemporaries,
   writeFileAtomically,
 } from "./browser/files.ts";
-export { mayHaveGpu, openGpu } from "./browser/gpu.ts";
+export { avoidsGpu, mayHaveGpu, openGpu } from "./browser/gpu.ts";
 export { contentHash, sha256 } from "./browser/hash.ts";
 export { hubEnvironment, openHubStore } from "./browser/hub-store.ts";
 export { fetchResource } from "./browser/resources.ts";

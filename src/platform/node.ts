@@ -8,7 +8,7 @@ export type { ByteSource, FileSet, WriteBytes } from "./files.ts";
 export { checkFileName, checkRange } from "./files.ts";
 export type { ContentHash, HubBlob, HubEnvironment, HubFile, HubSnapshot, HubStore, PartialBlob } from "./hub-store.ts";
 export { openFileSource, openFolder, pathKind, removeTemporaries, writeFileAtomically } from "./node/files.ts";
-export { mayHaveGpu, openGpu } from "./node/gpu.ts";
+export { avoidsGpu, mayHaveGpu, openGpu } from "./node/gpu.ts";
 export { contentHash, sha256 } from "./node/hash.ts";
 export { hubEnvironment, openHubStore } from "./node/hub-store.ts";
 export { findModelPath } from "./node/model-path.ts";

@@ -1,4 +1,4 @@
-import { mayHaveGpu, openGpu } from "#platform";
+import { avoidsGpu, mayHaveGpu, openGpu } from "#platform";
 import { DeviceError } from "../../tensor/errors.ts";
 
 /** Features that kernels make use of. */
@@ -30,7 +30,7 @@ export function isSoftwareAdapter({ info }: GPUAdapter): boolean {
 
 /** The adapter of a graphics card, if there is one that can be had; never throws. */
 export async function findRealAdapter(powerPreference?: GPUPowerPreference): Promise<GPUAdapter | undefined> {
-  if (!mayHaveGpu()) return undefined;
+  if (avoidsGpu() || !mayHaveGpu()) return undefined;
   try {
     const adapter = await findAdapter(powerPreference);
     return isSoftwareAdapter(adapter) ? undefined : adapter;
@@ -55,6 +55,8 @@ export interface AdapterFacts {
  * @throws DeviceError if there is none
  */
 export async function describeAdapter(): Promise<AdapterFacts> {
+  // Dawn would complain on its own behind our back
+  if (!mayHaveGpu()) throw noAdapter();
   const adapter = await findAdapter();
   return {
     description: nameOf(adapter.info),
@@ -73,7 +75,11 @@ export async function findAdapter(powerPreference: GPUPowerPreference = "high-pe
   const gpu = await openGpu();
   const adapter = await gpu.requestAdapter({ powerPreference });
   if (adapter) return adapter;
-  throw new DeviceError(
+  throw noAdapter();
+}
+
+function noAdapter(): DeviceError {
+  return new DeviceError(
     "webgpu: there must be an adapter; the system offers none; install a graphics driver with Vulkan, Metal or Direct3D 12, or use wasm",
     {},
   );

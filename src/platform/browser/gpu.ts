@@ -18,3 +18,8 @@ export async function openGpu(): Promise<GPU> {
 export function mayHaveGpu(): boolean {
   return (globalThis.navigator as { gpu?: GPU } | undefined)?.gpu !== undefined;
 }
+
+/** Whether nobody may choose the graphics card who was not told to; in Node an environment variable says so. */
+export function avoidsGpu(): boolean {
+  return false;
+}

@@ -27,18 +27,19 @@ export async function openGpu(): Promise<GPU> {
 /** What Linux calls the cards that Vulkan may drive: of Mesa and most others, NVIDIA, AMD, Windows below, ARM. */
 const cardFiles = /^(?:dri|nvidia\d+|kfd|dxg|mali\d+)$/;
 
-/**
- * Whether it is worth looking for a graphics card: false where the system has none for sure, without loading anything, and where
- * the environment variable MAMBA_NO_GPU is set.
- */
+/** Whether it is worth looking for a graphics card: false where the system has none for sure, without loading anything. */
 export function mayHaveGpu(): boolean {
-  if (process.env["MAMBA_NO_GPU"]) return false;
   if (process.platform !== "linux" || process.env["VK_DRIVER_FILES"] || process.env["VK_ICD_FILENAMES"]) return true;
   try {
     return readdirSync("/dev").some((name) => cardFiles.test(name));
   } catch {
     return true;
   }
+}
+
+/** Whether nobody may choose the graphics card who was not told to: the environment variable MAMBA_NO_GPU is set. */
+export function avoidsGpu(): boolean {
+  return Boolean(process.env["MAMBA_NO_GPU"]);
 }
 
 async function createGpu(): Promise<GPU> {
