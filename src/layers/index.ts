@@ -28,5 +28,6 @@ export {
 export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mixer-initialise.ts";
 export { Norm, type NormKind, type NormParameters } from "./norm.ts";
 export type { Discretization } from "./s4/kernels.ts";
+export { S4Recurrence } from "./s4/recurrence.ts";
 export { type S4Config, S4Layer, type S4Options, type S4Parameters } from "./s4/s4-layer.ts";
 export type { S4KernelParameters, S4SystemConfig } from "./s4/system.ts";

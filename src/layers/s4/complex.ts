@@ -58,3 +58,12 @@ export function complexExpm1({ re, im }: ComplexTensor): ComplexTensor {
     im: mul(exp(re), sin(im)),
   };
 }
+
+export function complexAdd(a: ComplexTensor, b: ComplexTensor): ComplexTensor {
+  return { re: add(a.re, b.re), im: add(a.im, b.im) };
+}
+
+export function complexExp({ re, im }: ComplexTensor): ComplexTensor {
+  const size = exp(re);
+  return { re: mul(size, cos(im)), im: mul(size, sin(im)) };
+}

@@ -9,6 +9,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { Dropout } from "../dropout.ts";
 import type { LinearParameters } from "../linear.ts";
 import { type Discretization, diagonalKernels, lowRankKernels } from "./kernels.ts";
+import { retuned } from "./retune.ts";
 import { type S4KernelParameters, type S4SystemConfig, s4System } from "./system.ts";
 
 /** Sizes and choices of an S4 or S4D layer. */
@@ -76,7 +77,7 @@ export class S4Layer {
     const kernelLength = Math.round(this.#kernelLength / rate);
     if (length > kernelLength) {
       throw new ConfigError(
-        `S4Layer: length must be at most ${kernelLength}, which C is tuned to; got ${length}; cut the sequence`,
+        `S4Layer: length must be at most ${kernelLength}, which C is tuned to; got ${length}; make a layer with lengthened(${length})`,
         { length, kernelLength },
       );
     }
@@ -101,6 +102,18 @@ export class S4Layer {
       return fftConv(u, kernels[channel]!, { after, D: rowOf(D, channel) });
     });
     return parts.length === 1 ? parts[0]! : concat(parts, -1);
+  }
+
+  /**
+   * The same system for longer sequences: C tuned to another length, all other parameters shared.
+   *
+   * @returns a layer whose C is its own, to be disposed with it
+   */
+  async lengthened(length: number): Promise<S4Layer> {
+    if (this.config.structure === "diagonal") return this;
+    const C = await retuned(this.parameters, this.config, { from: this.#kernelLength, to: length });
+    const kernel = { ...this.parameters.kernel, C };
+    return new S4Layer({ ...this.config, kernelLength: length }, { ...this.parameters, kernel });
   }
 
   /** Activation, mixing of features and gate: y [... channels dModel] to [... dModel]. */

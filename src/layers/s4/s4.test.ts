@@ -3,12 +3,13 @@ import { expectClose, fastBackends, maxError, sharedDevice } from "../../../test
 import { valueAndGrad } from "../../autograd/index.ts";
 import { readSafetensors } from "../../checkpoints/index.ts";
 import { mul } from "../../ops/elementwise/index.ts";
-import { concat, transpose } from "../../ops/movement/index.ts";
+import { concat, reshape, slice, transpose } from "../../ops/movement/index.ts";
 import { sum } from "../../ops/reduce/index.ts";
 import type { Device, DeviceName } from "../../tensor/device.ts";
 import { flattenParameters, nestParameters } from "../../tensor/parameters.ts";
 import { scope } from "../../tensor/scope.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { S4Recurrence } from "./recurrence.ts";
 import { type S4Config, S4Layer, type S4Parameters } from "./s4-layer.ts";
 
 const folder = new URL("../../../test/fixtures/s4/", import.meta.url).pathname;
@@ -81,6 +82,22 @@ function forgetStillMode(gradients: Record<string, Float32Array>): void {
   }
 }
 
+/** Holds the layer's steps to the reference's, and to the layer as a convolution. */
+async function checkSteps(layer: S4Layer, x: Tensor, steps: Stored): Promise<void> {
+  const [batch, length, dModel] = x.shape as [number, number, number];
+  using recurrence = await S4Recurrence.of(layer);
+  let state = recurrence.initialState(batch);
+  const outputs: Tensor[] = [];
+  for (let t = 0; t < length; t++) {
+    const result = recurrence.step(reshape(slice(x, { axis: 1, start: t, end: t + 1 }), [batch, dModel]), state);
+    outputs.push(reshape(result.y, [batch, 1, dModel]));
+    state = result.state;
+  }
+  const y = await concat(outputs, 1).read();
+  expect(maxError(y, steps.data)).toBeLessThan(1e-4);
+  expect(maxError(y, await layer.forward(x).read())).toBeLessThan(1e-4);
+}
+
 for (const deviceName of ["reference", ...fastBackends] as DeviceName[]) {
   describe(`S4 on ${deviceName}`, () => {
     for (const [fixture, config] of Object.entries(configs)) {
@@ -100,6 +117,8 @@ for (const deviceName of ["reference", ...fastBackends] as DeviceName[]) {
           const made = scope(() => transpose(concat(layer.kernels(kernel.shape[2]!), 1)));
           expect(maxError(await made.read(), kernel.data)).toBeLessThan(1e-4);
         }
+        const steps = golden.get("y_step");
+        if (steps) await checkSteps(layer, upload(device, golden.get("x")!), steps);
         const weights = upload(device, golden.get("dy")!);
         const leaves = { ...parameters, x: upload(device, golden.get("x")!) };
         const { aux, gradients } = valueAndGrad((leaf) => {
@@ -120,3 +139,22 @@ for (const deviceName of ["reference", ...fastBackends] as DeviceName[]) {
     }
   });
 }
+
+describe("S4Layer.lengthened", () => {
+  it("gives kernels that go on, and the same kernel where it is cut", async () => {
+    const device = await sharedDevice("reference");
+    const golden = await stored("dplr-legs");
+    const given = [...golden].filter(([key]) => key.startsWith("param."));
+    const named = given.map(([key, value]): [string, Tensor] => {
+      const name = names[key.slice("param.".length)]!;
+      return [name, upload(device, value, name)];
+    });
+    const layer = new S4Layer(configs["dplr-legs"]!, nestParameters(named) as unknown as S4Parameters);
+    expect(() => layer.kernels(65)).toThrow("S4Layer: length must be at most 64, which C is tuned to; got 65");
+    const [short, long] = [layer.kernels(64)[0]!, (await layer.lengthened(200)).kernels(200)[0]!];
+    const whole = await long.read();
+    expect(maxError(whole.slice(0, 64 * 6), await short.read())).toBeLessThan(1e-9);
+    const other = (await layer.lengthened(128)).kernels(128)[0]!;
+    expect(maxError(whole.slice(0, 128 * 6), await other.read())).toBeLessThan(1e-9);
+  });
+});
