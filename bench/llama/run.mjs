@@ -1,51 +1,19 @@
 // mamba-130m beside llama.cpp on this machine's CPU, float32, alternating in one run.
 //   npm run bench:llama -- [--pairs 7] [--threads 1,2] [--prompt 512] [--tokens 64] [--plain] [--out FILE]
-// Installs node-llama-cpp (its prebuilt libraries and the source they were built from) into .cache/llama on first use;
-// needs g++ and git. Nothing of it is part of the package.
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+// See install.mjs for what it needs.
+import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { comparePairs, machine, startProgram } from "../paired.mjs";
+import { build, cache, install, libraries, VERSION } from "./install.mjs";
 import { writeRandomGguf } from "./random-gguf.mjs";
 
-const VERSION = "3.22.1";
 const here = dirname(fileURLToPath(import.meta.url));
-const cache = resolve(here, "../../.cache/llama");
-const libraries = join(cache, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
-
-function run(command, options) {
-  execFileSync(command, options, { cwd: cache, stdio: ["ignore", "ignore", "inherit"] });
-}
 
 function prepare() {
-  mkdirSync(cache, { recursive: true });
-  if (!existsSync(libraries)) {
-    writeFileSync(join(cache, "package.json"), '{"private": true}\n');
-    run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", `node-llama-cpp@${VERSION}`]);
-  }
-  const source = join(cache, "source");
-  if (!existsSync(source)) run("git", ["clone", "-q", "node_modules/node-llama-cpp/llama/gitRelease.bundle", "source"]);
-  const names = execFileSync("ls", [libraries], { encoding: "utf8" }).split("\n");
-  const linked = ["libllama.", "libggml.", "libggml-base."].map((start) => {
-    return join(
-      libraries,
-      names.find((name) => name.startsWith(start)),
-    );
-  });
-  const includes = ["-Isource/include", "-Isource/ggml/include"];
-  const peer = join(cache, "peer");
-  run("g++", [
-    "-O2",
-    "-std=c++17",
-    join(here, "peer.cpp"),
-    ...includes,
-    ...linked,
-    `-Wl,-rpath,${libraries}`,
-    "-o",
-    peer,
-  ]);
+  install();
+  const peer = build("peer");
   const model = join(cache, "mamba-130m-f32.gguf");
   if (!existsSync(model)) {
     writeRandomGguf(`${model}.part`);
