@@ -1,10 +1,12 @@
 // mamba-130m with random weights: a training step, a prompt, one token after another.
 
+import { GreedySteps } from "mamba.ts/generation";
 import { MambaLM, mambaConfig, mambaPreset } from "mamba.ts/models";
 import { div, sum } from "mamba.ts/ops";
 import { Random, tensor } from "mamba.ts/tensor";
 import { adamW, trainStep } from "mamba.ts/training";
 import { printKernels, timeKernels, timeWall } from "./card.mjs";
+import { officialModel } from "./official.mjs";
 
 const tiny = () => mambaConfig({ vocabSize: 64, dModel: 32, nLayer: 2 });
 
@@ -78,21 +80,40 @@ export async function prefill(device, { quick, kernels }) {
   return rows;
 }
 
+/** Steps that are enqueued before the ids of the first are read. */
+const CHUNK = 16;
+
+/** Greedy tokens, the ids of one chunk being read while the next is computed. */
+async function greedy(steps, count) {
+  let pending = steps.run(CHUNK);
+  for (let done = CHUNK; done < count; done += CHUNK) {
+    const next = steps.run(CHUNK);
+    await pending;
+    pending = next;
+  }
+  await pending;
+}
+
 export async function decode(device, { quick, kernels }) {
   const config = quick ? tiny() : mambaPreset("mamba-130m");
   const model = MambaLM.create(config, { device, seed: 1 });
   const rows = [];
   for (const batch of [1, 64]) {
-    const count = quick ? 2 : 64;
-    let { state } = await run(model, ids(device, config, batch, 1));
-    const many = async () => {
-      for (let i = 0; i < count; i++) ({ state } = await run(model, ids(device, config, batch, 1), state));
-    };
-    const seconds = await timeWall(many, quick ? 1 : 7, 1);
-    rows.push({ batch, tokensPerSecond: (batch * count) / seconds });
-    console.log(`decode batch ${batch}: ${((batch * count) / seconds).toFixed(0)} tokens/s`);
-    if (kernels) printKernels((await timeKernels(device, many, 1)).kernels, 20);
-    state.dispose();
+    const count = quick ? 2 * CHUNK : 16 * CHUNK;
+    const prompt = ids(device, config, batch, 4);
+    const { state, logits } = model.forward(prompt, { logits: "last" });
+    for (const one of [prompt, logits]) one.dispose();
+    const steps = new GreedySteps(model, device, state, new Int32Array(batch).fill(1));
+    const seconds = await timeWall(() => greedy(steps, count), quick ? 1 : 7, 1);
+    const tokensPerSecond = (batch * count) / seconds;
+    rows.push({ batch, tokensPerSecond });
+    const official = officialModel.decode[batch];
+    console.log(
+      `decode batch ${batch}: ${tokensPerSecond.toFixed(0)} tokens/s, ${((1000 * seconds) / count).toFixed(3)} ms a step, official ${official}`,
+    );
+    if (kernels) printKernels((await timeKernels(device, () => greedy(steps, CHUNK), 1)).kernels, 20);
+    steps.dispose();
   }
+  model.dispose();
   return rows;
 }

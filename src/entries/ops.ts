@@ -14,6 +14,7 @@ export * from "../ops/embedding/index.ts";
 export * from "../ops/fft-conv/index.ts";
 export * from "../ops/fourier/index.ts";
 export * from "../ops/layer-norm/index.ts";
+export * from "../ops/likeliest-token/index.ts";
 export * from "../ops/linear/index.ts";
 export * from "../ops/linear-cross-entropy/index.ts";
 export * from "../ops/mamba-block-step/index.ts";

@@ -18,6 +18,7 @@ export {
   type Usage,
 } from "./generate.ts";
 export { type GenerationFacts, GenerationState, type ModelIdentity, readGenerationState } from "./generation-state.ts";
+export { canStepOnDevice, GreedySteps, MOST_STEPS } from "./greedy-steps.ts";
 export { type GenerationOptions, type ResolvedGenerationOptions, resolveGenerationOptions } from "./options.ts";
 export { type PaddedPrompts, type Prefilled, padPrompts, prefill, step } from "./prefill.ts";
 export { createSampler, type Sampled, type Sampler, type SamplerPlace } from "./sampler.ts";

@@ -41,6 +41,8 @@ export interface ForwardOptions<State extends RecurrentState> {
 export interface LanguageModel<State extends RecurrentState = RecurrentState> {
   readonly parameters: Parameters;
   readonly vocabSize: number;
+  /** Whether a step on one token with a consumed state changes the state's own memory, so that its commands can be replayed. */
+  readonly stepsInPlace?: boolean;
   /**
    * @param ids - int32 [batch length]
    * @returns logits [batch length vocab], or [batch 1 vocab] for the last position; the state after the last id

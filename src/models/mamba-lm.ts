@@ -227,8 +227,12 @@ export class MambaLM implements LanguageModel<MambaState> {
     return { stream: sum ?? stream, pending: y, state: { conv, ssm } };
   }
 
+  get stepsInPlace(): boolean {
+    return this.config.norm === "rms" && this.config.selective;
+  }
+
   #canStep(): boolean {
-    return this.config.norm === "rms" && this.config.selective && backendOf(this.device).recorder === undefined;
+    return this.stepsInPlace && backendOf(this.device).recorder === undefined;
   }
 
   #step(

@@ -4,7 +4,6 @@ import { DeviceError, DtypeError, invariant, ShapeError } from "../tensor/errors
 import { scope } from "../tensor/scope.ts";
 import { formatShape, type Shape } from "../tensor/shape.ts";
 import { allocateTensor, backendOf, type Tensor, type View, viewTensor } from "../tensor/tensor.ts";
-import { type Layout, weightTypesOf } from "../tensor/weight-formats.ts";
 import { type Argument, checkInputs, outputShape, parseSignature, type Signature, takesAnyShape } from "./signature.ts";
 
 /** Tensors by argument name. */
@@ -32,7 +31,7 @@ export interface OpSpecification {
   readonly dtypes?: Readonly<Record<string, readonly DType[]>>;
   /** Element type of an output; default: that of the float inputs. */
   readonly outputDtype?: (output: string, inputs: Tensors, params: Params) => DType;
-  /** Inputs that may be weights: packed, and of any type that weights on the device may have. */
+  /** Inputs that may be packed weights. */
   readonly packed?: readonly string[];
   /** Output shapes where the signature cannot tell them (`[*]`). */
   readonly shapes?: (inputs: Tensors, params: Params) => Readonly<Record<string, Shape>>;
@@ -43,7 +42,7 @@ export interface OpSpecification {
   /** Takes any number of inputs `part0`, `part1`, ... of any shape instead of those of the signature. */
   readonly variadic?: boolean;
   /** Layout of an output; default strided. */
-  readonly outputLayout?: Layout;
+  readonly outputLayout?: "panels8";
   /** For ops that only look at their input differently: the views, in the order of the outputs. */
   readonly view?: (input: Tensor, params: Params) => readonly View[];
   /** Inputs that the kernel changes in place. */
@@ -69,11 +68,22 @@ export function defineOp(specification: OpSpecification): Op {
 /** A kernel that is made of other ops on a backend that has no faster one. */
 export interface Composed {
   readonly composed: (inputs: Tensors, params: Params) => Record<string, Tensor>;
+  /** A kernel for those inputs that it suits. */
+  readonly special?: { readonly suits: (inputs: Tensors, params: Params) => boolean; readonly kernel: unknown };
 }
 
 /** Marks a table entry as composed of other ops. */
 export function composed(compose: Composed["composed"]): Composed {
   return { composed: compose };
+}
+
+/** A kernel for the inputs that `suits` accepts; others are composed of other ops. */
+export function composedUnless(
+  suits: (inputs: Tensors, params: Params) => boolean,
+  kernel: unknown,
+  compose: Composed["composed"],
+): Composed {
+  return { composed: compose, special: { suits, kernel } };
 }
 
 function isComposed(kernel: unknown): kernel is Composed {
@@ -98,8 +108,7 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
   Object.assign(sizes.named, op.axes?.(params, sizes.named, inputs));
   if (op.view) return applyView(op, backend, inputs, params, sizes.named);
 
-  const kernel = backend.kernels[op.name];
-  invariant(kernel !== undefined, `no kernel for ${op.name} on ${backend.name}`);
+  const kernel = kernelFor(op, backend, inputs, params);
   if (isComposed(kernel)) return applyComposed(op, backend, kernel, { inputs, params, axes: sizes.named });
 
   const given = op.shapes?.(inputs, params);
@@ -120,6 +129,12 @@ export function apply(op: Op, inputs: Tensors, params: Params = {}): Record<stri
   for (const name of op.mutates ?? []) inputs[name]!.storage.version++;
   backend.recorder?.record(op, call);
   return outputs;
+}
+
+function kernelFor(op: Op, backend: Backend, inputs: Tensors, params: Params): unknown {
+  const kernel = backend.kernels[op.name];
+  invariant(kernel !== undefined, `no kernel for ${op.name} on ${backend.name}`);
+  return isComposed(kernel) && kernel.special?.suits(inputs, params) ? kernel.special.kernel : kernel;
 }
 
 function applyComposed(
@@ -198,7 +213,6 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
       if (!allowed.includes(input.dtype)) throw wrongDtype(op, argument, input, allowed.join(" or "));
       continue;
     }
-    if (isWeightFormat(op, argument, input)) continue;
     if (input.dtype !== "float32" && input.dtype !== "float64") throw wrongDtype(op, argument, input, "float32");
     float ??= { name: argument.name, dtype: input.dtype };
     if (input.dtype !== float.dtype) {
@@ -208,17 +222,10 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
   return float?.dtype ?? "float32";
 }
 
-/** Whether an input is a weight of another type than float32 and float64, as the device's kernels read it. */
-function isWeightFormat(op: Op, argument: Argument, { dtype, layout, device }: Tensor): boolean {
-  if (dtype === "float32" || dtype === "float64" || !op.packed?.includes(argument.name)) return false;
-  if (!weightTypesOf(device.name).includes(dtype)) return false;
-  return layout === "panels8" || device.name === "reference";
-}
-
 function wrongDtype(op: Op, argument: Argument, input: Tensor, expected: string): DtypeError {
-  const isWeight = op.packed?.includes(argument.name) && weightTypesOf(input.device.name).includes(input.dtype);
-  const toFloat = isFloat(input.dtype) && `cast it with cast(${argument.name}, "${expected.split(" ")[0]}")`;
-  const hint = (isWeight && `pack it with packWeight(${argument.name})`) || toFloat || "pass another tensor";
+  const hint = isFloat(input.dtype)
+    ? `cast it with cast(${argument.name}, "${expected.split(" ")[0]}")`
+    : "pass another tensor";
   return new DtypeError(`${op.name}: ${argument.name} must be ${expected}; got ${input.dtype}; ${hint}`, {
     op: op.name,
     argument: argument.name,

@@ -9,6 +9,7 @@ import { embeddingBackwardOp, embeddingOp } from "./embedding/operations.ts";
 import { fftConvBackwardOp, fftConvOp } from "./fft-conv/operations.ts";
 import { inverseRealFourierOp, realFourierOp } from "./fourier/operations.ts";
 import { layerNormBackwardOp, layerNormOp } from "./layer-norm/operations.ts";
+import { likeliestTokenOp } from "./likeliest-token/operations.ts";
 import {
   linearInputGradientOp,
   linearOp,
@@ -88,6 +89,7 @@ export const operations = {
   inverseRealFourier: inverseRealFourierOp,
   fftConv: fftConvOp,
   fftConvBackward: fftConvBackwardOp,
+  likeliestToken: likeliestTokenOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

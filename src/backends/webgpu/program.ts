@@ -5,6 +5,7 @@ export type GpuType =
   | "u32"
   | "vec2<f32>"
   | "vec4<f32>"
+  | "vec2<u32>"
   | "vec4<u32>"
   | "f16"
   | "vec4<f16>"

@@ -10,6 +10,7 @@ import { embeddingReference } from "../embedding/reference.ts";
 import { fftConvReference } from "../fft-conv/reference.ts";
 import { fourierReference } from "../fourier/reference.ts";
 import { layerNormReference } from "../layer-norm/reference.ts";
+import { likeliestTokenReference } from "../likeliest-token/reference.ts";
 import { linearReference } from "../linear/reference.ts";
 import { linearCrossEntropyReference } from "../linear-cross-entropy/reference.ts";
 import { mambaBlockStepReference } from "../mamba-block-step/reference.ts";
@@ -54,4 +55,5 @@ export const referenceKernels = {
   ...cauchyReference,
   ...fourierReference,
   ...fftConvReference,
+  ...likeliestTokenReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -10,6 +10,7 @@ import { embeddingWasm } from "../embedding/wasm.ts";
 import { fftConvWasm } from "../fft-conv/wasm.ts";
 import { fourierWasm } from "../fourier/wasm.ts";
 import { layerNormWasm } from "../layer-norm/wasm.ts";
+import { likeliestTokenWasm } from "../likeliest-token/wasm.ts";
 import { linearWasm } from "../linear/wasm.ts";
 import { linearCrossEntropyWasm } from "../linear-cross-entropy/wasm.ts";
 import { mambaBlockStepWasm } from "../mamba-block-step/wasm.ts";
@@ -54,4 +55,5 @@ export const wasmKernels = {
   ...cauchyWasm,
   ...fourierWasm,
   ...fftConvWasm,
+  ...likeliestTokenWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;

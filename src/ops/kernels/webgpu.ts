@@ -10,6 +10,7 @@ import { embeddingWebgpu } from "../embedding/webgpu.ts";
 import { fftConvWebgpu } from "../fft-conv/webgpu.ts";
 import { fourierWebgpu } from "../fourier/webgpu.ts";
 import { layerNormWebgpu } from "../layer-norm/webgpu.ts";
+import { likeliestTokenWebgpu } from "../likeliest-token/webgpu.ts";
 import { linearWebgpu } from "../linear/webgpu.ts";
 import { linearCrossEntropyWebgpu } from "../linear-cross-entropy/webgpu.ts";
 import { mambaBlockStepWebgpu } from "../mamba-block-step/webgpu.ts";
@@ -48,6 +49,7 @@ export const webgpuKernels = {
   ...cauchyWebgpu,
   ...fourierWebgpu,
   ...fftConvWebgpu,
+  ...likeliestTokenWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
   ...attentionWebgpu,
