@@ -10,6 +10,8 @@ const sizes = [
   { outer: 1, middle: 1000, inner: 1 },
   { outer: 2, middle: 1, inner: 7 },
   { outer: 5, middle: 129, inner: 33 },
+  { outer: 2, middle: 1100, inner: 68 },
+  { outer: 1, middle: 600, inner: 8 },
 ];
 testOp(reduceSumOp, { cases: sizes.map((axes) => ({ axes })) });
 testOp(reduceMaxOp, { cases: sizes.map((axes) => ({ axes })) });

@@ -2,6 +2,7 @@ import {
   type Bound,
   groupSum,
   type Program,
+  programNamed,
   type WebgpuKernel,
   type WebgpuKernelContext,
 } from "../../backends/webgpu/index.ts";
@@ -52,26 +53,44 @@ const shortSumProgram: Program = {
   out[p.outOffset + index] = sum;`,
 };
 
-/** Threads of a workgroup that adds up columns, and rows that each of them takes. */
+/** Threads of a workgroup that adds up columns. */
 const COLUMN_THREADS = 256;
-const ROWS_EACH = 32;
+/** Rows that each of them takes, loads that it has under way at a time: the sums wait for memory, not for arithmetic. */
+const [ROWS_EACH, LOADS] = [16, 4];
 
-/** Columns side by side in neighbouring threads; `chunk` rows a workgroup. */
-const columnSumProgram = (tile: number): Program => ({
-  name: `reduceSum columns ${tile}`,
-  bindings: sumProgram.bindings,
-  params: [...params, "tiles:u32"],
-  workgroup: COLUMN_THREADS,
-  declarations: `var<workgroup> parts: array<f32, ${COLUMN_THREADS}>;`,
-  body: `
+/**
+ * Columns side by side in neighbouring threads, one or four a thread; `chunk` rows a workgroup.
+ *
+ * @param tile - threads side by side
+ */
+const columnSumProgram = (tile: number, isWide: boolean): Program =>
+  programNamed(`reduceSum columns ${tile}${isWide ? " by four" : ""}`, () => {
+    const type = isWide ? "vec4<f32>" : "f32";
+    const rows = COLUMN_THREADS / tile;
+    const loads = Array.from({ length: LOADS }, (_, k) => k);
+    return {
+      bindings: [
+        { name: "x", type },
+        { name: "out", type, write: true },
+      ],
+      params: [...params, "tiles:u32"],
+      workgroup: COLUMN_THREADS,
+      declarations: `var<workgroup> parts: array<${type}, ${COLUMN_THREADS}>;`,
+      body: `
   let column = (group % p.tiles) * ${tile}u + lane % ${tile}u;
   let chunk = (group / p.tiles) % p.chunks;
   let outer = group / (p.tiles * p.chunks);
   let start = p.xOffset + outer * p.outerStride + column * p.innerStride;
-  var sum = 0.0;
+  var sum = ${type}();
   if (column < p.inner && outer < p.outer) {
     let end = min(p.middle, (chunk + 1u) * p.chunk);
-    for (var m = chunk * p.chunk + lane / ${tile}u; m < end; m += ${COLUMN_THREADS / tile}u) { sum += x[start + m * p.middleStride]; }
+    var m = chunk * p.chunk + lane / ${tile}u;
+    ${loads.map((k) => `var sum${k} = ${type}();`).join(" ")}
+    for (; m + ${(LOADS - 1) * rows}u < end; m += ${LOADS * rows}u) {
+      ${loads.map((k) => `sum${k} += x[start + (m + ${k * rows}u) * p.middleStride];`).join("\n      ")}
+    }
+    for (; m < end; m += ${rows}u) { sum += x[start + m * p.middleStride]; }
+    ${loads.map((k) => `sum += sum${k};`).join(" ")}
   }
   parts[lane] = sum;
   workgroupBarrier();
@@ -79,7 +98,8 @@ const columnSumProgram = (tile: number): Program => ({
     for (var k = lane + ${tile}u; k < ${COLUMN_THREADS}u; k += ${tile}u) { sum += parts[k]; }
     out[p.outOffset + (outer * p.chunks + chunk) * p.inner + column] = sum;
   }`,
-});
+    };
+  });
 
 const maxProgram: Program = {
   name: "reduceMax",
@@ -169,18 +189,25 @@ function sumMiddle(
 /** Sums the middle axis where the inner one is longer than 1, in as many rounds as its length asks for. */
 function sumColumns(context: WebgpuKernelContext, x: Bound, own: Readonly<Record<string, number>>, y: GpuVector): void {
   const { outer, middle, inner } = own as Record<"outer" | "middle" | "inner", number>;
-  const tile = Math.min(64, 2 ** Math.ceil(Math.log2(inner)));
-  const tiles = Math.ceil(inner / tile);
+  const isWide = own["innerStride"] === 1 && y.offset % 4 === 0 && counted.every((name) => own[name]! % 4 === 0);
+  const unit = isWide ? 4 : 1;
+  const tile = Math.min(64 / unit, 2 ** Math.ceil(Math.log2(inner / unit)));
+  const tiles = Math.ceil(inner / unit / tile);
   const chunk = (COLUMN_THREADS / tile) * ROWS_EACH;
   const chunks = middle <= 2 * chunk ? 1 : Math.ceil(middle / chunk);
   const isLast = chunks === 1;
   const out = isLast ? y.bound : context.scratch(4 * outer * chunks * inner);
-  const values = { ...own, tiles, chunks, chunk: isLast ? middle : chunk, outOffset: isLast ? y.offset : 0 };
-  context.dispatch(columnSumProgram(tile), [x, out], values, outer * chunks * tiles);
+  const places = Object.fromEntries(counted.map((name) => [name, own[name]! / unit]));
+  const outOffset = isLast ? y.offset / unit : 0;
+  const values = { ...own, ...places, tiles, chunks, chunk: isLast ? middle : chunk, outOffset };
+  context.dispatch(columnSumProgram(tile, isWide), [x, out], values, outer * chunks * tiles);
   if (isLast) return;
   const sizes = { outer, middle: chunks, inner, xOffset: 0 };
   sumColumns(context, out, { ...sizes, outerStride: chunks * inner, middleStride: inner, innerStride: 1 }, y);
 }
+
+/** What is counted in fours where columns are taken four at a time. */
+const counted = ["inner", "xOffset", "outerStride", "middleStride"] as const;
 
 /** A dense vector in a buffer: a tensor's, or of scratch. */
 export interface GpuVector {
