@@ -1,12 +1,12 @@
 // Products of matrices in the layouts that training needs: forward and both gradients.
-import { matmul, transpose } from "mamba.ts/ops";
+import { matmul } from "mamba.ts/ops";
 import { scope } from "mamba.ts/tensor";
 import { printKernels, timeKernels, uniform } from "./card.mjs";
 
 const layouts = {
   "a b": (a, b) => matmul(a, b),
-  "a b^T": (a, b) => matmul(a, transpose(b)),
-  "a^T b": (a, b) => matmul(transpose(a), b),
+  "a b^T": (a, b) => matmul(a, b, { transposeB: true }),
+  "a^T b": (a, b) => matmul(a, b, { transposeA: true }),
 };
 
 export async function products(device, { quick, kernels }) {
@@ -18,6 +18,9 @@ export async function products(device, { quick, kernels }) {
         [16384, 768, 3072],
         [16384, 1536, 768],
         [16384, 1536, 80],
+        [16384, 48, 1536],
+        [3072, 16384, 768],
+        [768, 16384, 1536],
       ];
   for (const [m, k, n] of sizes) {
     const a = { plain: uniform(device, [m, k]), turned: uniform(device, [k, m]) };

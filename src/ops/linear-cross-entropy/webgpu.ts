@@ -11,39 +11,50 @@ import {
 import type { KernelCall } from "../../tensor/device.ts";
 import { logitGradientProgram } from "../cross-entropy/webgpu.ts";
 import { rowsOf, weightOf } from "../linear/webgpu.ts";
-import { encodeProduct, type GpuMatrix, transposedMatrix } from "../matmul/product.webgpu.ts";
+import { HALF_VECTOR } from "../matmul/gpu-matrix.ts";
+import { encodeProduct, type GpuMatrix, roundsProducts, transposedMatrix } from "../matmul/product.webgpu.ts";
+import { halfStride, roundedMatrix } from "../matmul/rounded.webgpu.ts";
 import { fill } from "../movement/webgpu.ts";
+import { HALF_GRADIENT_THREADS, halfGradientProgram } from "./half-gradient.webgpu.ts";
 
 const WORKGROUP = 64;
 
-/** Takes a block of logits into each token's maximum, sum under it, and the logit of its target. */
+/** Threads that share a token's logits of a block. */
+const BLOCK_THREADS = 256;
+
+/** Takes a block of logits into each token's maximum, sum under it, and the logit of its target; rows are whole vectors of four. */
 const takeIn: Program = {
   name: "linearCrossEntropy block",
   bindings: [
-    { name: "logits", type: "f32" },
+    { name: "logits", type: "vec4<f32>" },
     { name: "targets", type: "i32" },
     { name: "state", type: "f32", write: true },
   ],
-  params: ["tokens:u32", "columns:u32", "firstToken:u32", "firstRow:u32", "targetsOffset:u32"],
-  workgroup: WORKGROUP,
-  declarations: wgslMath("exp") + groupMax(WORKGROUP) + groupSum(WORKGROUP),
+  params: ["tokens:u32", "columns:u32", "stride:u32", "firstToken:u32", "firstRow:u32", "targetsOffset:u32"],
+  workgroup: BLOCK_THREADS,
+  declarations: `${wgslMath("exp") + groupMax(BLOCK_THREADS) + groupSum(BLOCK_THREADS)}
+fn inside(c: u32) -> vec4<bool> { return 4u * c + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(p.columns); }`,
   body: `
   let row = min(group, p.tokens - 1u);
   let token = p.firstToken + row;
-  let start = row * p.columns;
+  let start = row * (p.stride / 4u);
+  let vectors = (p.columns + 3u) / 4u;
   let before = select(state[3u * token], -3.4e38, p.firstRow == 0u);
-  var most = before;
-  for (var c = lane; c < p.columns; c += ${WORKGROUP}u) { most = max(most, logits[start + c]); }
-  let top = groupMax(lane, most);
-  var part = 0.0;
-  for (var c = lane; c < p.columns; c += ${WORKGROUP}u) { part += expOf(logits[start + c] - top); }
-  let fresh = groupSum(lane, part);
+  var most = vec4<f32>(before);
+  for (var c = lane; c < vectors; c += ${BLOCK_THREADS}u) { most = max(most, select(most, logits[start + c], inside(c))); }
+  let top = groupMax(lane, max(max(most.x, most.y), max(most.z, most.w)));
+  var part = vec4<f32>(0.0);
+  for (var c = lane; c < vectors; c += ${BLOCK_THREADS}u) {
+    let x = logits[start + c] - top;
+    part += select(vec4<f32>(0.0), vec4<f32>(expOf(x.x), expOf(x.y), expOf(x.z), expOf(x.w)), inside(c));
+  }
+  let fresh = groupSum(lane, dot(part, vec4<f32>(1.0)));
   if (lane > 0u || group >= p.tokens) { return; }
   let kept = select(state[3u * token + 1u] * expOf(before - top), 0.0, p.firstRow == 0u);
   state[3u * token] = top;
   state[3u * token + 1u] = kept + fresh;
   let column = targets[p.targetsOffset + token] - i32(p.firstRow);
-  if (column >= 0 && u32(column) < p.columns) { state[3u * token + 2u] = logits[start + u32(column)]; }`,
+  if (column >= 0 && u32(column) < p.columns) { state[3u * token + 2u] = logits[start + u32(column) / 4u][u32(column) % 4u]; }`,
 };
 
 const finish: Program = {
@@ -77,6 +88,8 @@ interface Block {
   readonly tokens: number;
   readonly firstRow: number;
   readonly rows: number;
+  /** Elements of a row of logits: its classes, padded. */
+  readonly stride: number;
 }
 
 interface Operands {
@@ -84,8 +97,16 @@ interface Operands {
   readonly weight: GpuMatrix;
 }
 
-function operandsOf(context: WebgpuKernelContext, { inputs }: KernelCall): Operands {
-  return { x: rowsOf(context, inputs["x"]!), weight: weightOf(context, inputs["weight"]!) };
+/** Both sides, in float16 where products are rounded to it: they are read once for every block. */
+function operandsOf(context: WebgpuKernelContext, { inputs, axes, params }: KernelCall): Operands {
+  const x = rowsOf(context, inputs["x"]!);
+  const weight = weightOf(context, inputs["weight"]!);
+  const inner = axes["dModel"]!;
+  if (!roundsProducts(context) || inner === 0) return { x, weight };
+  return {
+    x: roundedMatrix(context, x, axes["tokens"]!, inner),
+    weight: roundedMatrix(context, weight, params["vocabSize"] as number, inner),
+  };
 }
 
 const from = (matrix: GpuMatrix, row: number): GpuMatrix => ({
@@ -113,17 +134,18 @@ function forEachBlock(
   const [tokens, inner] = [axes["tokens"]!, axes["dModel"]!];
   const vocabSize = params["vocabSize"] as number;
   const { tokenChunk, rowChunk } = blockOf(tokens, vocabSize);
-  const logits = context.scratch(4 * tokenChunk * rowChunk);
+  const logits = context.scratch(4 * tokenChunk * halfStride(rowChunk));
   for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk) {
     for (let firstRow = 0; firstRow < vocabSize; firstRow += rowChunk) {
       const [rows, columns] = [Math.min(tokenChunk, tokens - firstToken), Math.min(rowChunk, vocabSize - firstRow)];
+      const stride = halfStride(columns);
       encodeProduct(context, {
         ...{ batch: 1, rows, inner, columns },
         a: from(x, firstToken),
         b: transposedMatrix(from(weight, firstRow)),
-        y: { bound: logits, offset: 0, rowStride: columns, columnStride: 1, batchStride: 0 },
+        y: { bound: logits, offset: 0, rowStride: stride, columnStride: 1, batchStride: 0 },
       });
-      f({ logits, firstToken, tokens: rows, firstRow, rows: columns });
+      f({ logits, firstToken, tokens: rows, firstRow, rows: columns, stride });
     }
   }
 }
@@ -137,18 +159,9 @@ const linearCrossEntropy: WebgpuKernel = (context, call) => {
   const state = context.scratch(12 * tokens);
   const vocab = params["vocabSize"] as number;
   forEachBlock(context, call, operandsOf(context, call), (block) => {
-    const values = {
-      tokens: block.tokens,
-      columns: block.rows,
-      firstToken: block.firstToken,
-      firstRow: block.firstRow,
-    };
-    context.dispatch(
-      takeIn,
-      [block.logits, targets, state],
-      { ...values, targetsOffset: targets.offset },
-      block.tokens,
-    );
+    const { tokens, rows, stride, firstToken, firstRow } = block;
+    const values = { tokens, columns: rows, stride, firstToken, firstRow, targetsOffset: targets.offset };
+    context.dispatch(takeIn, [block.logits, targets, state], values, tokens);
   });
   const { memory, code } = context.failure("targets", vocab);
   const values = { tokens, vocab, targetsOffset: targets.offset, ignoreIndex: params["ignoreIndex"] as number, code };
@@ -156,35 +169,51 @@ const linearCrossEntropy: WebgpuKernel = (context, call) => {
   context.dispatch(finish, bound, values, Math.ceil(tokens / WORKGROUP));
 };
 
-const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
-  const { inputs, outputs, axes, params } = call;
-  const { dx, dweight } = outputs;
-  const inner = axes["dModel"]!;
+/** What turns a block of logits into their gradients, in memory of its own that the next block overwrites. */
+function logitGradients(
+  context: WebgpuKernelContext,
+  { inputs, axes, params }: KernelCall,
+  isHalf: boolean,
+): (block: Block) => GpuMatrix {
   const { dlosses, dlogSumExp } = inputs;
   const [targets, logSumExp] = [inputs["targets"]!, inputs["logSumExp"]!];
+  const given = [dlosses, dlogSumExp].filter((one) => one !== undefined);
+  const vocab = params["vocabSize"] as number;
+  const { tokenChunk, rowChunk } = blockOf(axes["tokens"]!, vocab);
+  const bound = context.scratch((isHalf ? 2 : 4) * tokenChunk * halfStride(rowChunk));
+  const shared = {
+    ...{ vocab, targetsOffset: targets.offset, logSumExpOffset: logSumExp.offset },
+    ...{ ignoreIndex: params["ignoreIndex"] as number, logitsOffset: 0, outOffset: 0 },
+    ...{ dlossesOffset: dlosses?.offset ?? 0, dlogSumExpOffset: dlogSumExp?.offset ?? 0 },
+  };
+  const make = isHalf ? halfGradientProgram : logitGradientProgram;
+  const program = make(dlosses !== undefined, dlogSumExp !== undefined);
+  return ({ logits, firstToken, tokens, firstRow, rows, stride }) => {
+    const [rowStride, vectors] = isHalf ? [stride, stride / HALF_VECTOR] : [rows, 0];
+    const count = tokens * (isHalf ? vectors : rows);
+    const values = { ...shared, count, vectors, classes: rows, firstToken, firstRow, logitsRow: stride };
+    const threads = isHalf ? HALF_GRADIENT_THREADS : WORKGROUP;
+    context.dispatch(program, [logits, targets, logSumExp, ...given, bound], values, Math.ceil(count / threads));
+    return { bound, offset: 0, rowStride, columnStride: 1, batchStride: 0, isHalf };
+  };
+}
+
+const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
+  const { outputs, axes } = call;
+  const { dx, dweight } = outputs;
+  const inner = axes["dModel"]!;
   for (const out of [dx, dweight]) if (out && out.size > 0) fill(context, out, 0);
   if (axes["tokens"] === 0) return;
-  const program = logitGradientProgram(dlosses !== undefined, dlogSumExp !== undefined);
-  const given = [dlosses, dlogSumExp].filter((one) => one !== undefined);
   const operands = operandsOf(context, call);
-  const vocabSize = params["vocabSize"] as number;
-  const { tokenChunk, rowChunk } = blockOf(axes["tokens"]!, vocabSize);
-  const dlogits = context.scratch(4 * tokenChunk * rowChunk);
+  const gradientOf = logitGradients(context, call, operands.weight.isHalf ?? false);
   /** out[first ...] += a b */
   const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, bound: Bound, offset: number): void => {
     const y = { bound, offset, rowStride: inner, columnStride: 1, batchStride: 0 };
     encodeProduct(context, { batch: 1, rows, inner: depth, columns: inner, a, b, y, adds: true });
   };
-  forEachBlock(context, call, operands, ({ logits, firstToken, tokens, firstRow, rows }) => {
-    const values = {
-      ...{ count: tokens * rows, classes: rows, vocab: vocabSize, firstToken, firstRow, outOffset: 0 },
-      ...{ logitsOffset: 0, logitsRow: rows, targetsOffset: targets.offset, logSumExpOffset: logSumExp.offset },
-      ...{ ignoreIndex: params["ignoreIndex"] as number },
-      ...{ dlossesOffset: dlosses?.offset ?? 0, dlogSumExpOffset: dlogSumExp?.offset ?? 0 },
-    };
-    const bound = [logits, targets, logSumExp, ...given, dlogits];
-    context.dispatch(program, bound, values, Math.ceil((tokens * rows) / WORKGROUP));
-    const own = { bound: dlogits, offset: 0, rowStride: rows, columnStride: 1, batchStride: 0 };
+  forEachBlock(context, call, operands, (block) => {
+    const { firstToken, tokens, firstRow, rows } = block;
+    const own = gradientOf(block);
     if (dx) {
       accumulate(own, from(operands.weight, firstRow), tokens, rows, dx, dx.offset + firstToken * inner);
     }

@@ -5,7 +5,7 @@ import { type Contiguous, productParams, whichTile } from "./tiled.webgpu.ts";
 /** One side of a product for matrix cores. */
 export interface CoreSide {
   readonly along: Contiguous;
-  /** Whether it lies in float16; float32 is rounded on its way into workgroup memory. */
+  /** Whether it lies in float16, eight elements a vector; float32 is rounded on its way into workgroup memory. */
   readonly isHalf: boolean;
   /** Whether its rows, or columns for the right side, fill whole tiles. */
   readonly isWhole: boolean;
@@ -17,145 +17,186 @@ export interface MatrixCoresVariant {
   readonly b: CoreSide;
   /** Whether the summed axis, and each part of it, fills whole slices. */
   readonly isInnerWhole: boolean;
+  /** Whether rows of y begin at multiples of four elements, as fragments that are written at once must. */
+  readonly isAligned: boolean;
+  readonly hasBias: boolean;
   /** y += a b. */
   readonly adds: boolean;
 }
 
 /** Rows and columns of y that a workgroup works out, in four subgroups of 64 x 64. */
 export const CORE_TILE = 128;
-export const CORE_THREADS = 128;
 /** Depth of the slices in workgroup memory. */
 export const CORE_DEPTH = 32;
+const CORE_THREADS = 128;
 /** Rows and columns of a subgroup. */
 const SHARE = 64;
 /** Elements that a fragment has along each axis. */
 const FRAGMENT = 16;
 /** What keeps rows of a slice in different banks. */
 const PADDING = 8;
-/** Vectors of four that each thread moves for one side. */
-const VECTORS = (CORE_TILE * CORE_DEPTH) / 4 / CORE_THREADS;
 const FRAGMENTS = SHARE / FRAGMENT;
+const RESULT = `subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>`;
 
 const lines = (count: number, code: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => code(i)).join("\n");
+const eachFragment = (code: (i: number, j: number) => string): string =>
+  lines(FRAGMENTS, (i) => lines(FRAGMENTS, (j) => code(i, j)));
 
+/** Elements that a thread moves at a time: 16 bytes of what lies in memory. */
+const vectorOf = ({ isHalf }: CoreSide): number => (isHalf ? 8 : 4);
 /** Elements of a row of a slice as it lies in memory: along the summed axis if that is contiguous, else along the other. */
-const rowOf = (along: Contiguous): number => (along === "inner" ? CORE_DEPTH : SHARE) + PADDING;
-/** Elements of what one subgroup needs of a slice. */
-const shareOf = (along: Contiguous): number => (along === "inner" ? SHARE : CORE_DEPTH) * rowOf(along);
+const rowOf = ({ along }: CoreSide): number => (along === "inner" ? CORE_DEPTH : SHARE) + PADDING;
+/** Vectors of what one subgroup needs of a slice. */
+const shareOf = (side: CoreSide): number =>
+  ((side.along === "inner" ? SHARE : CORE_DEPTH) * rowOf(side)) / vectorOf(side);
+const movesOf = (side: CoreSide): number => (CORE_TILE * CORE_DEPTH) / vectorOf(side) / CORE_THREADS;
 
-/** Which elements of a tile the i-th vector of a thread holds, and where in which share of the slice they go. */
-function placeOf(along: Contiguous, i: number): { m: string; k: string; share: number; slot: string } {
-  const perRow = (along === "inner" ? CORE_DEPTH : SHARE) / 4;
-  const rows = CORE_THREADS / perRow;
-  const perShare = VECTORS / 2;
-  const share = Math.floor(i / perShare);
-  const row = `(${(i % perShare) * rows}u + lane / ${perRow}u)`;
-  const column = `(lane % ${perRow}u * 4u)`;
-  const slot = `${row} * ${rowOf(along)}u + ${column}`;
-  return along === "inner"
-    ? { m: `(${share * SHARE}u + ${row})`, k: column, share, slot }
-    : { m: `(${share * SHARE}u + ${column})`, k: row, share, slot };
+/** Which elements of a tile the i-th vector of a thread holds, and where in which share of the slice it goes. */
+function placeOf(side: CoreSide, i: number): { m: string; k: string; slot: string } {
+  const vector = vectorOf(side);
+  const at = `(lane + ${i * CORE_THREADS}u)`;
+  if (side.along === "outer") {
+    const perRow = CORE_TILE / vector;
+    const [m, k] = [`${at} % ${perRow}u * ${vector}u`, `${at} / ${perRow}u`];
+    return { m, k, slot: `[${m} / ${SHARE}u][(${k} * ${rowOf(side)}u + ${m} % ${SHARE}u) / ${vector}u]` };
+  }
+  const perRow = CORE_DEPTH / vector;
+  const row = `(${at} / ${perRow}u)`;
+  // rows that are written together lie four apart, and so in different banks
+  const m = `(${row} % 2u * 4u + ${row} / 2u % 4u + ${row} / 8u * 8u)`;
+  const k = `${at} % ${perRow}u * ${vector}u`;
+  return { m, k, slot: `[${m} / ${SHARE}u][(${m} % ${SHARE}u * ${rowOf(side)}u + ${k}) / ${vector}u]` };
 }
 
-function load(side: "a" | "b", { along, isHalf, isWhole }: CoreSide, i: number, isInnerWhole: boolean): string {
+function load(name: "a" | "b", side: CoreSide, i: number, isInnerWhole: boolean): string {
   const [outer, outerStride, innerStride, first] =
-    side === "a" ? ["p.rows", "p.aRow", "p.aColumn", "firstRow"] : ["p.columns", "p.bColumn", "p.bRow", "firstColumn"];
-  const place = placeOf(along, i);
-  const last = `${outer} - ${along === "inner" ? 1 : 4}u`;
-  const m = isWhole ? `${first} + ${place.m}` : `min(${first} + ${place.m}, ${last})`;
+    name === "a" ? ["p.rows", "p.aRow", "p.aColumn", "firstRow"] : ["p.columns", "p.bColumn", "p.bRow", "firstColumn"];
+  const vector = vectorOf(side);
+  const place = placeOf(side, i);
+  const last =
+    side.along === "inner" ? `${outer} - 1u` : `(${outer} + ${vector - 1}u) / ${vector}u * ${vector}u - ${vector}u`;
+  const m = side.isWhole ? `${first} + ${place.m}` : `min(${first} + ${place.m}, ${last})`;
   const k = `start + ${place.k}`;
-  const at = (own: string): string =>
-    `${side}[(${side}Start + (${m}) * ${outerStride} + (${own}) * ${innerStride}) / 4u]`;
-  if (isInnerWhole) return `${side}Next${i} = ${at(k)};`;
-  const zero = isHalf ? "vec4<f16>(0.0)" : "vec4<f32>(0.0)";
-  return `${side}Next${i} = select(${zero}, ${at(`min(${k}, endInner - ${along === "inner" ? 4 : 1}u)`)}, ${k} < endInner);`;
+  const element = `${name}[(${name}Start + (${m}) * ${outerStride} + (${k}) * ${innerStride}) / ${vector}u]`;
+  if (isInnerWhole) return `${name}Next${i} = ${element};`;
+  return `${name}Next${i} = ${typeOf(side)}(0); if (${k} < endInner) { ${name}Next${i} = ${element}; }`;
 }
 
-function place(side: "a" | "b", { along }: CoreSide, i: number): string {
-  const { share, slot } = placeOf(along, i);
-  const target = `${side === "a" ? "sliceA" : "sliceB"}[${share}]`;
-  return `{ let slot = ${slot}; let half = vec4<f16>(${side}Next${i}); ${lines(4, (k) => `${target}[slot + ${k}u] = half[${k}];`)} }`;
+function place(name: "a" | "b", side: CoreSide, i: number): string {
+  const next = `${name}Next${i}`;
+  return `${name}Slice${placeOf(side, i).slot} = ${side.isHalf ? next : `bitcast<vec2<u32>>(vec4<f16>(${next}))`};`;
 }
 
-function fragment(side: "a" | "b", along: Contiguous, i: number, k: number): string {
-  const [kind, slice, share] = side === "a" ? ["left", "sliceA", "down"] : ["right", "sliceB", "across"];
-  const offset = along === "inner" ? i * FRAGMENT * rowOf(along) + k : k * rowOf(along) + i * FRAGMENT;
-  const isColumnMajor = (side === "a") === (along === "outer");
-  return `subgroupMatrixLoad<subgroup_matrix_${kind}<f16, ${FRAGMENT}, ${FRAGMENT}>>(&${slice}[${share}], ${offset}u, ${isColumnMajor}, ${rowOf(along)}u)`;
+function fragment(name: "a" | "b", side: CoreSide, i: number, k: number): string {
+  const [kind, share] = name === "a" ? ["left", "down"] : ["right", "across"];
+  const row = rowOf(side);
+  const offset = side.along === "inner" ? i * FRAGMENT * row + k : k * row + i * FRAGMENT;
+  const major = (name === "a") === (side.along === "outer") ? "col_major" : "row_major";
+  const vector = vectorOf(side);
+  return `subgroupMatrixLoad<subgroup_matrix_${kind}<f16, ${FRAGMENT}, ${FRAGMENT}>, ${major}>(&${name}Slice[${share}], ${offset / vector}u, ${row / vector}u)`;
 }
 
-/** Statements for the fragments of y that lie inside it. */
-function eachInside(whole: boolean, code: (i: number, j: number, at: string) => string): string {
-  return lines(FRAGMENTS, (i) =>
-    lines(FRAGMENTS, (j) => {
-      const row = `firstRow + down * ${SHARE}u + ${i * FRAGMENT}u`;
-      const column = `firstColumn + across * ${SHARE}u + ${j * FRAGMENT}u`;
-      const own = code(i, j, `yStart + (${row}) * p.yRow + ${column}`);
-      return whole ? own : `if (${row} < p.rows && ${column} < p.columns) { ${own} }`;
-    }),
-  );
-}
+const step = (a: CoreSide, b: CoreSide, k: number): string => `{
+  ${lines(FRAGMENTS, (j) => `let right${j} = ${fragment("b", b, j, k)};`)}
+  ${lines(FRAGMENTS, (i) => `{ let left = ${fragment("a", a, i, k)}; ${lines(FRAGMENTS, (j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left, right${j}, sum${i}_${j});`)} }`)}
+}`;
 
+const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<u32>" : "vec4<f32>");
+const sliceType = ({ isHalf }: CoreSide): string => (isHalf ? "vec4<u32>" : "vec2<u32>");
 const sideName = ({ along, isHalf, isWhole }: CoreSide): string =>
   `${along}${isHalf ? " half" : ""}${isWhole ? " whole" : ""}`;
 
-/**
- * y = a b on matrix cores: sides in float16, sums in float32. Rows and columns of y must be whole fragments, its rows contiguous.
- *
- * Slices are arrays of what each subgroup reads, so that all places in them are known when the program is compiled: its checks of
- * bounds then cost nothing.
- */
-export function matrixCoresProgram({ a, b, isInnerWhole, adds }: MatrixCoresVariant): Program {
-  return programNamed(
-    `product matrix cores ${sideName(a)}, ${sideName(b)}${isInnerWhole ? ", whole slices" : ""}${adds ? ", adds" : ""}`,
-    () => {
-      const typeOf = ({ isHalf }: CoreSide): GpuType => (isHalf ? "vec4<f16>" : "vec4<f32>");
-      const isWhole = a.isWhole && b.isWhole;
-      const loads = lines(VECTORS, (i) => `${load("a", a, i, isInnerWhole)} ${load("b", b, i, isInnerWhole)}`);
-      const places = `${lines(VECTORS, (i) => place("a", a, i))}\n${lines(VECTORS, (i) => place("b", b, i))}`;
-      const compute = lines(CORE_DEPTH / FRAGMENT, (step) => {
-        const k = step * FRAGMENT;
-        return `{
-      ${lines(FRAGMENTS, (j) => `let right${j} = ${fragment("b", b.along, j, k)};`)}
-      ${lines(FRAGMENTS, (i) => `{ let left = ${fragment("a", a.along, i, k)}; ${lines(FRAGMENTS, (j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left, right${j}, sum${i}_${j});`)} }`)}
-    }`;
-      });
-      const type = `subgroup_matrix_result<f32, ${FRAGMENT}, ${FRAGMENT}>`;
-      return {
-        requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
-        bindings: [
-          { name: "a", type: typeOf(a) },
-          { name: "b", type: typeOf(b) },
-          { name: "out", type: "f32", write: true },
-        ],
-        params: productParams,
-        workgroup: CORE_THREADS,
-        declarations: `
-var<workgroup> sliceA: array<array<f16, ${shareOf(a.along)}>, 2>;
-var<workgroup> sliceB: array<array<f16, ${shareOf(b.along)}>, 2>;`,
-        body: `${whichTile(CORE_TILE, CORE_TILE)}
+/** Where the fragments of a subgroup begin in y. */
+const target = (i: number, j: number): string =>
+  `yStart + (firstRow + down * ${SHARE}u + ${i * FRAGMENT}u) * p.yRow + firstColumn + across * ${SHARE}u + ${j * FRAGMENT}u`;
+
+/** Statements that write a tile that is not inside y, or not as it is, an element at a time by way of workgroup memory. */
+function writeEdge({ hasBias, adds }: MatrixCoresVariant): string {
+  return eachFragment(
+    (i, j) => `
+    workgroupBarrier();
+    subgroupMatrixStore<row_major>(&edge[lane / 32u], 0u, sum${i}_${j}, ${FRAGMENT}u);
+    workgroupBarrier();
+    for (var e = lane % 32u; e < ${FRAGMENT * FRAGMENT}u; e += 32u) {
+      let row = firstRow + down * ${SHARE}u + ${i * FRAGMENT}u + e / ${FRAGMENT}u;
+      let column = firstColumn + across * ${SHARE}u + ${j * FRAGMENT}u + e % ${FRAGMENT}u;
+      if (row < p.rows && column < p.columns) {
+        let at = yStart + row * p.yRow + column;
+        out[at] = ${adds ? "out[at] + " : ""}edge[lane / 32u][e]${hasBias ? " + bias[p.biasOffset + column]" : ""};
+      }
+    }`,
+  );
+}
+
+/** How a tile is written: fragments at once where they are inside y and need nothing more. */
+function writeTile(variant: MatrixCoresVariant): string {
+  const { a, b, isAligned, hasBias } = variant;
+  const direct = eachFragment((i, j) => `subgroupMatrixStore<row_major>(&out, ${target(i, j)}, sum${i}_${j}, p.yRow);`);
+  if (!isAligned || hasBias) return writeEdge(variant);
+  return a.isWhole && b.isWhole ? direct : `if (isInside) { ${direct} } else { ${writeEdge(variant)} }`;
+}
+
+/** WGSL of the whole: slices on their way in registers while the ones before are multiplied. */
+function body(variant: MatrixCoresVariant): string {
+  const { a, b, isInnerWhole, isAligned, hasBias, adds } = variant;
+  const eachMove = (code: (name: "a" | "b", side: CoreSide, i: number) => string): string =>
+    `${lines(movesOf(a), (i) => code("a", a, i))}\n${lines(movesOf(b), (i) => code("b", b, i))}`;
+  const loads = eachMove((name, side, i) => load(name, side, i, isInnerWhole));
+  const startsFromY = adds && isAligned && !hasBias;
+  return `${whichTile(CORE_TILE, CORE_TILE)}
   let aStart = p.aOffset + batch * p.aBatch;
   let bStart = p.bOffset + batch * p.bBatch;
-  let down = (lane / 32u) / 2u;
-  let across = (lane / 32u) % 2u;
-  ${lines(FRAGMENTS, (i) => lines(FRAGMENTS, (j) => `var sum${i}_${j}: ${type};`))}
-  ${lines(VECTORS, (i) => `var aNext${i}: ${typeOf(a)}; var bNext${i}: ${typeOf(b)};`)}
   let yStart = p.yOffset + (batch * p.splits + part) * p.yBatch;
-  ${adds ? eachInside(isWhole, (i, j, at) => `sum${i}_${j} = subgroupMatrixLoad<${type}>(&out, ${at}, false, p.yRow);`) : ""}
+  let isInside = firstRow + ${CORE_TILE}u <= p.rows && firstColumn + ${CORE_TILE}u <= p.columns;
+  let down = lane / ${CORE_THREADS / 2}u;
+  let across = lane / 32u % 2u;
+  ${eachFragment((i, j) => `var sum${i}_${j}: ${RESULT};`)}
+  ${startsFromY ? `if (isInside) { ${eachFragment((i, j) => `sum${i}_${j} = subgroupMatrixLoad<${RESULT}, row_major>(&out, ${target(i, j)}, p.yRow);`)} }` : ""}
+  ${eachMove((name, side, i) => `var ${name}Next${i}: ${typeOf(side)};`)}
   var start = firstInner;
   ${loads}
   loop {
-    ${places}
+    ${eachMove(place)}
     workgroupBarrier();
     start += ${CORE_DEPTH}u;
     if (start < endInner) { ${loads} }
-    ${compute}
+    ${lines(CORE_DEPTH / FRAGMENT, (i) => step(a, b, i * FRAGMENT))}
     if (start >= endInner) { break; }
     workgroupBarrier();
   }
-  ${eachInside(isWhole, (i, j, at) => `subgroupMatrixStore(&out, ${at}, sum${i}_${j}, false, p.yRow);`)}`,
-      };
-    },
-  );
+  ${writeTile(variant)}`;
+}
+
+/**
+ * y = a b + bias on matrix cores: sides in float16, sums in float32. Rows of y must be contiguous, those of the sides padded to whole
+ * vectors.
+ *
+ * Slices are arrays of what each subgroup reads, so that all places in them are known when the program is compiled: its checks of
+ * bounds then cost nothing. Vectors are written and read 16 or 8 bytes at a time. 128 x 128 with two workgroups at a time on each
+ * multiprocessor is faster than larger tiles, deeper slices and two slices in turn; shares of 64 x 64 are the largest that registers
+ * hold, and anything smaller is held up by workgroup memory.
+ */
+export function matrixCoresProgram(variant: MatrixCoresVariant): Program {
+  const { a, b, isInnerWhole, isAligned, hasBias, adds } = variant;
+  const isWhole = a.isWhole && b.isWhole && isAligned && !hasBias;
+  const marks = [
+    ...[isInnerWhole && ", whole slices", !isAligned && ", unaligned", hasBias && ", bias", adds && ", adds"],
+  ].filter(Boolean);
+  return programNamed(`product matrix cores ${sideName(a)}, ${sideName(b)}${marks.join("")}`, () => ({
+    requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
+    bindings: [
+      { name: "a", type: typeOf(a) },
+      { name: "b", type: typeOf(b) },
+      ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
+      { name: "out", type: "f32", write: true },
+    ],
+    params: productParams,
+    workgroup: CORE_THREADS,
+    declarations: `
+var<workgroup> aSlice: array<array<${sliceType(a)}, ${shareOf(a)}>, 2>;
+var<workgroup> bSlice: array<array<${sliceType(b)}, ${shareOf(b)}>, 2>;
+${isWhole ? "" : `var<workgroup> edge: array<array<f32, ${FRAGMENT * FRAGMENT}>, ${CORE_THREADS / 32}>;`}`,
+    body: body(variant),
+  }));
 }

@@ -6,12 +6,27 @@ export type Along = "inner" | "outer" | "strided";
 
 export type Contiguous = Exclude<Along, "strided">;
 
+/** How a tile of y is shared out. Groups of 32 threads, 4 down and 8 across, have sums in pieces of 4 x 4 each. */
+export interface TileShape {
+  /** Rows and columns of y that a workgroup works out. */
+  readonly rows: number;
+  readonly columns: number;
+  /** Pieces of four rows, and of four columns, that a thread has. */
+  readonly down: number;
+  readonly across: number;
+  /** Depth of the slices in workgroup memory. */
+  readonly depth: number;
+  /** Slices in workgroup memory: with two, one is written while the other is read. */
+  readonly slices: 1 | 2;
+}
+
 /** What a tiled program is made for. */
 export interface TiledVariant {
-  /** Rows and columns of y that a workgroup works out: 128 with 8 x 8 a thread, or 64 with 4 x 4. */
-  readonly tile: 64 | 128;
+  readonly shape: TileShape;
   readonly a: Contiguous;
   readonly b: Contiguous;
+  /** Whether all tiles and slices are whole, so that nothing has to be kept inside the matrices. */
+  readonly isWhole: boolean;
   /** Whether y is written four elements at a time. */
   readonly wide: boolean;
   readonly hasBias: boolean;
@@ -23,8 +38,9 @@ export interface TiledVariant {
 
 export const TILED_THREADS = 256;
 
-/** Depth of the slices: each side's is 128 blocks of 4 x 4, one for each of half of the threads. */
-const depthOf = (tile: number): number => 2048 / tile;
+/** Workgroup memory that a shape takes, in bytes. */
+export const tiledBytes = ({ rows, columns, depth, slices }: TileShape): number =>
+  4 * (rows + columns) * depth * slices;
 
 export const productParams: Program["params"] = [
   ...(["rows:u32", "inner:u32", "columns:u32", "tileRows:u32", "tileColumns:u32", "biasOffset:u32"] as const),
@@ -51,73 +67,77 @@ export const whichTile = (rows: number, columns: number): string => `
 const lines = (count: number, code: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => code(i)).join("\n");
 
+/** A side as the generator sees it. Slices are [depth] [groups of threads] [pieces] [threads of a group]: all but the last are known. */
+interface Side {
+  readonly name: "a" | "b";
+  readonly along: Contiguous;
+  readonly size: number;
+  readonly pieces: number;
+  readonly lanes: number;
+}
+
+const groupsOf = ({ size, pieces, lanes }: Side): number => size / (4 * pieces * lanes);
+
+/** Which block of 4 x 4 elements of a slice has a number: its vector of four along the side, and of four steps. */
+function blockPlace({ along, size }: Side, depth: number, at: string): [string, string] {
+  if (along === "outer") return [`(${at} % ${size / 4}u)`, `(${at} / ${size / 4}u)`];
+  return [`(${at} % 8u + 8u * (${at} / ${2 * depth}u))`, `(${at} / 8u % ${depth / 4}u)`];
+}
+
 /** Four neighbours along the summed axis (from `k`) or along the other (from `m`), zero outside. */
-function loadVector(side: "a" | "b", m: string, k: string): string {
+function loadVector({ name }: Side, m: string, k: string, isWhole: boolean): string {
   const [outer, outerStride, innerStride] =
-    side === "a" ? ["p.rows", "p.aRow", "p.aColumn"] : ["p.columns", "p.bColumn", "p.bRow"];
-  const at = `${side}Start + (${m}) * ${outerStride} + (${k}) * ${innerStride}`;
+    name === "a" ? ["p.rows", "p.aRow", "p.aColumn"] : ["p.columns", "p.bColumn", "p.bRow"];
+  const at = `(${name}Start + (${m}) * ${outerStride} + (${k}) * ${innerStride}) / 4u`;
+  if (isWhole) return `${name}[${at}]`;
   const isInside = `${m} < ${outer} && ${k} < endInner`;
-  return `select(vec4<f32>(0.0), ${side}[select(0u, (${at}) / 4u, ${isInside})], ${isInside})`;
+  return `select(vec4<f32>(0.0), ${name}[select(0u, ${at}, ${isInside})], ${isInside})`;
 }
 
-/** Statements that load a thread's block of 4 x 4 of one side into `next0` to `next3`, one vector for each step of the summed axis. */
-function loadBlock(side: "a" | "b", along: Contiguous, tile: number): string {
-  const blocks = tile / 4;
-  const [m, k] =
-    along === "outer"
-      ? [`(half % ${blocks}u)`, `(half / ${blocks}u)`]
-      : [`(half % 8u + 8u * (half / ${128 / (blocks / 8)}u))`, `((half / 8u) % ${128 / blocks}u)`];
-  const first = side === "a" ? "firstRow" : "firstColumn";
-  const at = `let m = ${first} + 4u * ${m}; let k = start + 4u * ${k};`;
-  if (along === "outer") return `${at} ${lines(4, (j) => `next${j} = ${loadVector(side, "m", `k + ${j}u`)};`)}`;
-  const rows = lines(4, (i) => `let v${i} = ${loadVector(side, `m + ${i}u`, "k")};`);
-  return `${at} ${rows} ${lines(4, (j) => `next${j} = vec4<f32>(v0[${j}], v1[${j}], v2[${j}], v3[${j}]);`)}`;
+/** Statements that load a block into registers, one vector for each step of the summed axis. */
+function loadBlock(side: Side, { shape, isWhole }: TiledVariant, at: string, round: number): string {
+  const [m, k] = blockPlace(side, shape.depth, at);
+  const place = `let m = ${side.name === "a" ? "firstRow" : "firstColumn"} + 4u * ${m}; let k = start + 4u * ${k};`;
+  if (side.along === "outer") {
+    return `${place} ${lines(4, (j) => `next${round}_${j} = ${loadVector(side, "m", `k + ${j}u`, isWhole)};`)}`;
+  }
+  const rows = lines(4, (i) => `let v${i} = ${loadVector(side, `m + ${i}u`, "k", isWhole)};`);
+  return `${place} ${rows} ${lines(4, (j) => `next${round}_${j} = vec4<f32>(v0[${j}], v1[${j}], v2[${j}], v3[${j}]);`)}`;
 }
 
-function placeBlock(side: "a" | "b", along: Contiguous, tile: number): string {
-  const blocks = tile / 4;
-  const [m, k] =
-    along === "outer"
-      ? [`half % ${blocks}u`, `half / ${blocks}u`]
-      : [`half % 8u + 8u * (half / ${128 / (blocks / 8)}u)`, `(half / 8u) % ${128 / blocks}u`];
-  const name = side === "a" ? "sliceA" : "sliceB";
-  return lines(4, (j) => `${name}[(4u * (${k}) + ${j}u) * ${blocks}u + ${m}] = next${j};`);
+function placeBlock(side: Side, { shape }: TiledVariant, at: string, round: number, slice: number): string {
+  const [m, k] = blockPlace(side, shape.depth, at);
+  const { name, pieces, lanes } = side;
+  const place = `[m / ${pieces * lanes}u][m / ${lanes}u % ${pieces}u][m % ${lanes}u]`;
+  return `let m = ${m}; let k = 4u * ${k}; ${lines(4, (j) => `${name}Slice[${slice}][k + ${j}u]${place} = next${round}_${j};`)}`;
 }
 
-/** Slices of a and b in workgroup memory, the next ones on their way in registers, sums in registers. */
-export function tiledProgram({ tile, a, b, wide, hasBias, adds, isUnrolled }: TiledVariant): Program {
-  return programNamed(
-    `product tiled ${tile} ${a} ${b}${wide ? " wide" : ""}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isUnrolled ? " unrolled" : ""}`,
-    () => {
-      const depth = depthOf(tile);
-      const blocks = tile / 4;
-      const parts = tile / 64;
-      const slice = depth * blocks;
-      const eachSum = (code: (row: number, half: number) => string): string =>
-        lines(4 * parts, (row) => lines(parts, (half) => code(row, half)));
-      const load = `
-    if (isA) { ${loadBlock("a", a, tile)} } else { ${loadBlock("b", b, tile)} }`;
-      const place = `
-    if (isA) { ${placeBlock("a", a, tile)} } else { ${placeBlock("b", b, tile)} }`;
-      const step = (k: string): string => `{
-      ${lines(parts, (half) => `let a${half} = sliceA[${k} * ${blocks}u + ${16 * half}u + down]; let b${half} = sliceB[${k} * ${blocks}u + ${16 * half}u + across];`)}
-      ${eachSum((row, half) => `sum${row}_${half} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${half}, sum${row}_${half});`)}
+/** Statements for each block of both sides, in rounds of one block a thread. */
+function eachBlock(sides: readonly Side[], depth: number, code: (side: Side, at: string, round: number) => string) {
+  const [a, b] = sides as [Side, Side];
+  const [ofA, all] = [(a.size / 4) * (depth / 4), ((a.size + b.size) / 4) * (depth / 4)];
+  return lines(Math.ceil(all / TILED_THREADS), (round) => {
+    const from = round * TILED_THREADS;
+    const first = `{ ${code(a, `(lane + ${from}u)`, round)} }`;
+    const second = `{ ${code(b, from < ofA ? `(lane - ${ofA - from}u)` : `(lane + ${from - ofA}u)`, round)} }`;
+    const guarded = from + TILED_THREADS > all ? `if (lane < ${all - from}u) ${second}` : second;
+    if (from + TILED_THREADS <= ofA) return first;
+    return from >= ofA ? guarded : `if (lane < ${ofA - from}u) ${first} else { ${guarded} }`;
+  });
+}
+
+/** Sums in registers, multiplied out of a slice. */
+function multiplySlice({ shape, isUnrolled }: TiledVariant, slice: number): string {
+  const { down, across, depth } = shape;
+  const step = (k: string): string => `{
+      ${lines(down, (q) => `let a${q} = aSlice[${slice}][${k}][groupDown][${q}][laneDown];`)}
+      ${lines(across, (q) => `let b${q} = bSlice[${slice}][${k}][groupAcross][${q}][laneAcross];`)}
+      ${lines(4 * down, (row) => lines(across, (q) => `sum${row}_${q} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${q}, sum${row}_${q});`))}
     }`;
-      const compute = isUnrolled
-        ? lines(depth, (k) => step(`${k}u`))
-        : `for (var k = 0u; k < ${depth}u; k++) ${step("k")}`;
-      return {
-        bindings: [
-          { name: "a", type: "vec4<f32>" },
-          { name: "b", type: "vec4<f32>" },
-          ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
-          { name: "out", type: wide ? "vec4<f32>" : "f32", write: true },
-        ],
-        params: productParams,
-        workgroup: TILED_THREADS,
-        declarations: `
-var<workgroup> sliceA: array<vec4<f32>, ${slice}>;
-var<workgroup> sliceB: array<vec4<f32>, ${slice}>;
+  return isUnrolled ? lines(depth, (k) => step(`${k}u`)) : `for (var k = 0u; k < ${depth}u; k++) ${step("k")}`;
+}
+
+const storeFunction = ({ wide, hasBias, adds }: TiledVariant): string => `
 fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
   if (row >= p.rows) { return; }
   var sum = given;
@@ -131,31 +151,68 @@ fn store(row: u32, column: u32, start: u32, given: vec4<f32>) {
     out[at + k * p.yColumn] = ${adds ? "out[at + k * p.yColumn] + " : ""}sum[k]${hasBias ? " + bias[p.biasOffset + column + k]" : ""};
   }`
   }
-}`,
-        body: `${whichTile(tile, tile)}
-  let aStart = p.aOffset + batch * p.aBatch;
-  let bStart = p.bOffset + batch * p.bBatch;
-  let isA = lane < ${TILED_THREADS / 2}u;
-  let half = lane % ${TILED_THREADS / 2}u;
-  ${eachSum((row, h) => `var sum${row}_${h} = vec4<f32>(0.0);`)}
-  ${lines(4, (j) => `var next${j}: vec4<f32>;`)}
-  // eight threads in a row across, four down: that reads the least of workgroup memory at a time
-  let down = (lane / 64u) * 4u + (lane % 32u) / 8u;
-  let across = (lane / 32u) % 2u * 8u + lane % 8u;
-  var start = firstInner;
-  ${load}
-  loop {
-    ${place}
+}`;
+
+function body(variant: TiledVariant, sides: readonly Side[]): string {
+  const { rows, columns, down, across, depth, slices } = variant.shape;
+  const [a, b] = sides as [Side, Side];
+  const load = eachBlock(sides, depth, (side, at, round) => loadBlock(side, variant, at, round));
+  const place = (slice: number): string =>
+    eachBlock(sides, depth, (side, at, round) => placeBlock(side, variant, at, round, slice));
+  const eachSum = (code: (row: number, q: number) => string): string =>
+    lines(4 * down, (row) => lines(across, (q) => code(row, q)));
+  const rounds = Math.ceil(((rows + columns) * depth) / 16 / TILED_THREADS);
+  /** Multiplies out of one slice while the next is on its way; with a single one, no thread may still read what is overwritten. */
+  const turn = (slice: number): string => `
+    ${place(slice)}
     workgroupBarrier();
     start += ${depth}u;
     if (start < endInner) { ${load} }
-    ${compute}
+    { ${multiplySlice(variant, slice)} }
     if (start >= endInner) { break; }
-    workgroupBarrier();
-  }
+    ${slices === 1 ? "workgroupBarrier();" : ""}`;
+  return `${whichTile(rows, columns)}
+  let aStart = p.aOffset + batch * p.aBatch;
+  let bStart = p.bOffset + batch * p.bBatch;
+  // eight threads in a row across, four down: that reads the least of workgroup memory at a time
+  let groupDown = lane / 32u / ${groupsOf(b)}u;
+  let groupAcross = lane / 32u % ${groupsOf(b)}u;
+  let laneDown = lane % 32u / ${b.lanes}u;
+  let laneAcross = lane % ${b.lanes}u;
+  ${eachSum((row, q) => `var sum${row}_${q} = vec4<f32>(0.0);`)}
+  ${lines(rounds, (round) => lines(4, (j) => `var next${round}_${j}: vec4<f32>;`))}
+  var start = firstInner;
+  ${load}
+  loop { ${turn(0)} ${slices === 2 ? turn(1) : ""} }
   let yStart = p.yOffset + (batch * p.splits + part) * p.yBatch;
-  ${eachSum((row, h) => `store(firstRow + ${(row >> 2) * 64 + (row & 3)}u + 4u * down, firstColumn + ${64 * h}u + 4u * across, yStart, sum${row}_${h});`)}`,
-      };
-    },
-  );
+  let y0 = firstRow + groupDown * ${4 * down * a.lanes}u + 4u * laneDown;
+  let x0 = firstColumn + groupAcross * ${4 * across * b.lanes}u + 4u * laneAcross;
+  ${eachSum((row, q) => `store(y0 + ${(row >> 2) * 4 * a.lanes + (row & 3)}u, x0 + ${q * 4 * b.lanes}u, yStart, sum${row}_${q});`)}`;
+}
+
+/** Slices of a and b in workgroup memory, the next ones on their way in registers, sums in registers. */
+export function tiledProgram(variant: TiledVariant): Program {
+  const { shape, a, b, isWhole, wide, hasBias, adds, isUnrolled } = variant;
+  const marks = [isWhole && " whole", wide && " wide", hasBias && " bias", adds && " adds", isUnrolled && " unrolled"];
+  const size = `${shape.rows} x ${shape.columns} x ${shape.depth}`;
+  return programNamed(`product tiled ${size} ${a} ${b}${marks.filter(Boolean).join("")}`, () => {
+    const sides: readonly Side[] = [
+      { name: "a", along: a, size: shape.rows, pieces: shape.down, lanes: 4 },
+      { name: "b", along: b, size: shape.columns, pieces: shape.across, lanes: 8 },
+    ];
+    const slice = (side: Side): string =>
+      `var<workgroup> ${side.name}Slice: array<array<array<array<array<vec4<f32>, ${side.lanes}>, ${side.pieces}>, ${groupsOf(side)}>, ${shape.depth}>, ${shape.slices}>;`;
+    return {
+      bindings: [
+        { name: "a", type: "vec4<f32>" },
+        { name: "b", type: "vec4<f32>" },
+        ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
+        { name: "out", type: wide ? "vec4<f32>" : "f32", write: true },
+      ],
+      params: productParams,
+      workgroup: TILED_THREADS,
+      declarations: `${sides.map(slice).join("\n")}${storeFunction(variant)}`,
+      body: body(variant, sides),
+    };
+  });
 }

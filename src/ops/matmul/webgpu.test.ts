@@ -18,6 +18,8 @@ const shapes = {
   "only the right along the summed axis": { rows: 100, inner: 260, columns: 70, transposeA: true, transposeB: true },
   "sums in parts": { rows: 72, inner: 1540, columns: 64, transposeA: true, transposeB: false },
   "large tiles, sums in parts": { rows: 132, inner: 4100, columns: 136, transposeA: false, transposeB: true },
+  "whole tiles": { rows: 128, inner: 256, columns: 256, transposeA: false, transposeB: false },
+  "whole tiles, the left turned": { rows: 128, inner: 512, columns: 512, transposeA: true, transposeB: true },
   "sizes that are no multiples of four": { rows: 131, inner: 131, columns: 133, transposeA: false, transposeB: true },
 } as const;
 
@@ -36,13 +38,16 @@ async function evaluate(device: Device, { rows, inner, columns, transposeA, tran
   return values;
 }
 
-describe.runIf(fastBackends.includes("webgpu"))("products on webgpu", () => {
+/** Programs of large tiles are long, and compiled for the CPU where there is no card. */
+const PATIENCE = 120_000;
+
+describe.runIf(fastBackends.includes("webgpu"))("products on webgpu", { timeout: PATIENCE }, () => {
   it.each(Object.entries(shapes))("are those of float64: %s", async (_, sizes) => {
     const expected = await evaluate(await sharedDevice("reference"), sizes);
     expect(maxError(await evaluate(await sharedDevice("webgpu"), sizes), expected)).toBeLessThan(2e-6);
   });
 
-  it.each(["few rows", "both along the summed axis"] as const)(
+  it.each(["few rows", "both along the summed axis", "large tiles, sums in parts"] as const)(
     "need no feature and no more than the default limits: %s",
     async (name) => {
       await sharedDevice("webgpu");
