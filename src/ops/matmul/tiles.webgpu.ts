@@ -29,14 +29,20 @@ interface Plan {
   readonly microseconds: number;
 }
 
+const plans = new Map<string, Plan>();
+/** Shapes that are remembered; a program has few, unless its sequences have all lengths. */
+const MOST_PLANS = 4096;
+
 /**
  * Rounds of workgroups times slices of a part, plus the traffic of the parts: the summed axis is cut so that all multiprocessors have
- * work and no round is half empty.
+ * work and no round is half empty. Worked out once for each shape, from sizes alone, so that a product gives the same bits every time.
  */
-export function planOf(product: GpuProduct, tile: TileCost): Plan {
-  const { batch, rows, inner, columns, y, bias, adds } = product;
+export function planOf({ batch, rows, inner, columns, y, bias, adds }: GpuProduct, tile: TileCost): Plan {
   const isDense = y.columnStride === 1 && y.rowStride === columns;
   const mostSplits = bias || adds || batch > 1 || !isDense ? 1 : MOST_SPLITS;
+  const key = [tile.rows, tile.columns, tile.depth, tile.slice, batch, rows, inner, columns, mostSplits].join();
+  const known = plans.get(key);
+  if (known) return known;
   const tiles = batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
   const slices = Math.ceil(inner / tile.depth);
   let best: Plan = { splits: 1, microseconds: Number.POSITIVE_INFINITY };
@@ -46,6 +52,8 @@ export function planOf(product: GpuProduct, tile: TileCost): Plan {
     const microseconds = rounds * (Math.ceil(slices / splits) * tile.slice + TILE_OVERHEAD) + sums;
     if (microseconds < best.microseconds) best = { splits, microseconds };
   }
+  if (plans.size >= MOST_PLANS) plans.clear();
+  plans.set(key, best);
   return best;
 }
 
