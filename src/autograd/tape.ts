@@ -1,11 +1,12 @@
 import { add } from "../ops/elementwise/index.ts";
 import type { GradientCall, Op, Tensors } from "../ops/op.ts";
 import type { KernelCall, Recorder } from "../tensor/device.ts";
-import { isFloat } from "../tensor/dtype.ts";
+import { type DType, isFloat } from "../tensor/dtype.ts";
 import { MambaError } from "../tensor/errors.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Shape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { isQuantized } from "../tensor/weight-formats.ts";
 import { KeptValue, Recipe, type SavedValue } from "./saved.ts";
 
 /** Gradients by the id of the value they belong to. The map owns its tensors. */
@@ -40,7 +41,7 @@ export class Tape implements Recorder {
     const op = operation as Op;
     const needs = new Set<string>();
     for (const [name, input] of Object.entries(call.inputs)) {
-      if (input && isFloat(input.dtype) && this.#tracked.has(input.id)) needs.add(name);
+      if (input && canCarryGradient(input.dtype) && this.#tracked.has(input.id)) needs.add(name);
     }
     if (needs.size === 0) return;
     this.push(this.#opNode(op, call, needs), Object.values(call.outputs));
@@ -185,4 +186,9 @@ export function recomputeNode(
       for (const entry of saved) entry.release();
     },
   };
+}
+
+/** Rounded weights too: the rules of what they are used in say that they cannot be trained. */
+function canCarryGradient(dtype: DType): boolean {
+  return isFloat(dtype) || isQuantized(dtype);
 }

@@ -4,6 +4,7 @@ import { DeviceError, DtypeError, invariant, ShapeError } from "../tensor/errors
 import { scope } from "../tensor/scope.ts";
 import { formatShape, type Shape } from "../tensor/shape.ts";
 import { allocateTensor, backendOf, type Tensor, type View, viewTensor } from "../tensor/tensor.ts";
+import { type Layout, weightTypesOf } from "../tensor/weight-formats.ts";
 import { type Argument, checkInputs, outputShape, parseSignature, type Signature, takesAnyShape } from "./signature.ts";
 
 /** Tensors by argument name. */
@@ -31,7 +32,7 @@ export interface OpSpecification {
   readonly dtypes?: Readonly<Record<string, readonly DType[]>>;
   /** Element type of an output; default: that of the float inputs. */
   readonly outputDtype?: (output: string, inputs: Tensors, params: Params) => DType;
-  /** Inputs that may be packed weights. */
+  /** Inputs that may be weights: packed, and of any type that weights on the device may have. */
   readonly packed?: readonly string[];
   /** Output shapes where the signature cannot tell them (`[*]`). */
   readonly shapes?: (inputs: Tensors, params: Params) => Readonly<Record<string, Shape>>;
@@ -42,7 +43,7 @@ export interface OpSpecification {
   /** Takes any number of inputs `part0`, `part1`, ... of any shape instead of those of the signature. */
   readonly variadic?: boolean;
   /** Layout of an output; default strided. */
-  readonly outputLayout?: "panels8";
+  readonly outputLayout?: Layout;
   /** For ops that only look at their input differently: the views, in the order of the outputs. */
   readonly view?: (input: Tensor, params: Params) => readonly View[];
   /** Inputs that the kernel changes in place. */
@@ -213,6 +214,7 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
       if (!allowed.includes(input.dtype)) throw wrongDtype(op, argument, input, allowed.join(" or "));
       continue;
     }
+    if (isWeightFormat(op, argument, input)) continue;
     if (input.dtype !== "float32" && input.dtype !== "float64") throw wrongDtype(op, argument, input, "float32");
     float ??= { name: argument.name, dtype: input.dtype };
     if (input.dtype !== float.dtype) {
@@ -222,10 +224,17 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
   return float?.dtype ?? "float32";
 }
 
+/** Whether an input is a weight of another type than float32 and float64, as the device's kernels read it. */
+function isWeightFormat(op: Op, argument: Argument, { dtype, layout, device }: Tensor): boolean {
+  if (dtype === "float32" || dtype === "float64" || !op.packed?.includes(argument.name)) return false;
+  if (!weightTypesOf(device.name).includes(dtype)) return false;
+  return layout === "panels8" || device.name === "reference";
+}
+
 function wrongDtype(op: Op, argument: Argument, input: Tensor, expected: string): DtypeError {
-  const hint = isFloat(input.dtype)
-    ? `cast it with cast(${argument.name}, "${expected.split(" ")[0]}")`
-    : "pass another tensor";
+  const isWeight = op.packed?.includes(argument.name) && weightTypesOf(input.device.name).includes(input.dtype);
+  const toFloat = isFloat(input.dtype) && `cast it with cast(${argument.name}, "${expected.split(" ")[0]}")`;
+  const hint = (isWeight && `pack it with packWeight(${argument.name})`) || toFloat || "pass another tensor";
   return new DtypeError(`${op.name}: ${argument.name} must be ${expected}; got ${input.dtype}; ${hint}`, {
     op: op.name,
     argument: argument.name,

@@ -10,6 +10,7 @@ import {
 } from "../../../test/kit/test-op.ts";
 import { MambaMixer, type MambaMixerParameters } from "../../layers/mamba-mixer.ts";
 import type { Device, DeviceName } from "../../tensor/device.ts";
+import type { TypedArray } from "../../tensor/dtype.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
 import { openDevice } from "../devices.ts";
@@ -59,10 +60,16 @@ const config = {
   convBias: true,
   mixerNormEpsilon: 0,
 };
+/** Widths that int8 and int4 can have. */
+const wideConfig = { ...config, dModel: 64, dInner: 96 };
 const epsilon = 1e-5;
 
 /** A block with random weights, as the mixer and as steps. */
-function makeBlock(device: Device, options: { mixerNormEpsilon?: number; bias?: boolean } = {}) {
+function makeBlock(
+  device: Device,
+  options: { mixerNormEpsilon?: number; bias?: boolean } = {},
+  sizes: typeof config = config,
+) {
   const { mixerNormEpsilon = 0, bias = true } = options;
   const random = new Random(4);
   const draw = (shape: number[], scale = 0.3): Tensor =>
@@ -71,7 +78,7 @@ function makeBlock(device: Device, options: { mixerNormEpsilon?: number; bias?: 
       shape,
       { device },
     );
-  const { dModel, dInner, dState, dConv, dtRank } = config;
+  const { dModel, dInner, dState, dConv, dtRank } = sizes;
   const parameters: MambaMixerParameters = {
     inProj: { weight: draw([2 * dInner, dModel]), ...(bias ? { bias: draw([2 * dInner]) } : {}) },
     conv: { weight: draw([dInner, dConv]), bias: draw([dInner]) },
@@ -81,7 +88,7 @@ function makeBlock(device: Device, options: { mixerNormEpsilon?: number; bias?: 
     D: draw([dInner]),
     outProj: { weight: draw([dModel, dInner]), ...(bias ? { bias: draw([dModel]) } : {}) },
   };
-  const mixer = new MambaMixer({ ...config, bias, mixerNormEpsilon }, parameters);
+  const mixer = new MambaMixer({ ...sizes, bias, mixerNormEpsilon }, parameters);
   const normWeight = draw([dModel], 1);
   const step = (x: Tensor, state: { conv: Tensor; ssm: Tensor }, inPlace = false, weights = parameters) =>
     mambaBlockStep(x, state, normWeight, weights, { A: mixer.decay(), epsilon, mixerNormEpsilon, inPlace });
@@ -180,6 +187,34 @@ for (const name of ["reference", ...fastBackends] as DeviceName[]) {
     });
   });
 }
+
+describe.runIf(fastBackends.includes("wasm"))("mambaBlockStep with weights of smaller types", () => {
+  it.each(["float16", "bfloat16", "int8", "int4"] as const)("is the mixer with the same weights: %s", async (dtype) => {
+    const results: Record<string, TypedArray[]> = {};
+    for (const name of ["reference", "wasm"] as const) {
+      const { draw, step, whole, state, parameters } = makeBlock(await sharedDevice(name), {}, wideConfig);
+      const { dModel } = wideConfig;
+      for (const part of ["inProj", "outProj"] as const) {
+        Object.assign(parameters, {
+          [part]: { ...parameters[part], weight: packWeight(parameters[part].weight, dtype) },
+        });
+      }
+      results[name] = [];
+      for (const batch of [1, 3, 6]) {
+        const [x, before] = [draw([batch, dModel], 1), state(batch)];
+        const stepped = step(x, before);
+        const expected = whole(reshape(x, [batch, 1, dModel]), before);
+        await expectSame(stepped.y, reshape(expected.y, [batch, dModel]));
+        await expectSame(stepped.state.ssm, expected.state.ssm);
+        results[name].push(await stepped.y.read());
+      }
+    }
+    // a value between two whole numbers may be rounded the other way where activations differ in the last bit
+    const limit = dtype.startsWith("int") ? 2e-3 : 2e-6;
+    for (const [i, values] of results["wasm"]!.entries())
+      expect(maxError(values, results["reference"]![i]!)).toBeLessThan(limit);
+  });
+});
 
 it.runIf(fastBackends.includes("wasm"))("gives the same bits for any number of threads", async () => {
   let first: unknown;
