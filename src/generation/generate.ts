@@ -1,18 +1,11 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
-import type { StreamDecoder, Tokenizer } from "../text/index.ts";
-import {
-  checkState,
-  extractRow,
-  type GenerationFacts,
-  GenerationState,
-  MAX_RECENT_IDS,
-  type ModelIdentity,
-} from "./generation-state.ts";
+import type { Tokenizer } from "../text/index.ts";
+import { checkState, type GenerationState, type ModelIdentity } from "./generation-state.ts";
+import { greedySequences, isGreedyOnDevice } from "./greedy-sequences.ts";
 import type { ResolvedGenerationOptions } from "./options.ts";
 import { prefill, stackStates, step } from "./prefill.ts";
-import { createSampler, type Sampled, type Sampler } from "./sampler.ts";
-import { StopMatcher } from "./stop.ts";
+import { lastEvent, nextEvent, promptOf, Sequence } from "./sequence.ts";
 import { eventLoopTurns } from "./turns.ts";
 
 /** A model with everything that text generation needs around it. */
@@ -72,103 +65,6 @@ export interface GenerationRequest {
   readonly state?: GenerationState;
 }
 
-/** One sequence in progress: its sampler, its text, and its end. */
-class Sequence {
-  readonly tokens: number[] = [];
-  readonly promptTokens: number;
-  readonly #options: ResolvedGenerationOptions;
-  readonly #sampler: Sampler;
-  readonly #decoder: StreamDecoder;
-  readonly #stop: StopMatcher;
-  readonly #recent: number[];
-  readonly #stopIds: ReadonlySet<number>;
-  readonly #stream: number;
-  #position: number;
-  #lastLogits: Float32Array;
-  #finishReason: FinishReason | undefined;
-  #pending: number | undefined;
-
-  constructor(
-    engine: GenerationEngine,
-    request: GenerationRequest,
-    options: ResolvedGenerationOptions,
-    stream: number,
-    logits: Float32Array,
-  ) {
-    const before = request.state?.facts;
-    this.#options = options;
-    this.#stream = before?.samplerStream ?? stream;
-    this.#position = (request.state?.position ?? 0) + promptOf(request).length;
-    this.#stopIds = new Set(options.stopTokenIds);
-    this.#sampler = createSampler(options, {
-      vocabSize: engine.model.vocabSize,
-      counter: before?.samplerCounter ?? 0,
-      stream: this.#stream,
-    });
-    this.#decoder = engine.tokenizer.stream();
-    if (before && request.ids.length === 0) this.#decoder.restore(before.decoder);
-    this.#stop = new StopMatcher(options.stop);
-    this.#recent = [...(before?.recentIds ?? []), ...request.ids].slice(-MAX_RECENT_IDS);
-    this.promptTokens = request.ids.length;
-    this.#lastLogits = logits;
-    if (options.maxNewTokens === 0) this.#finishReason = "length";
-  }
-
-  /** Tokens that the model has seen of this row. */
-  get position(): number {
-    return this.#position;
-  }
-
-  get finishReason(): FinishReason | undefined {
-    return this.#finishReason;
-  }
-
-  /** The id to feed next. */
-  get pending(): number {
-    return this.#pending ?? 0;
-  }
-
-  /** Samples from the latest logits; returns the text that is now certain. */
-  advance(): { text: string; sampled: Sampled } {
-    const sampled = this.#sampler.next(this.#lastLogits.slice(), this.#recent);
-    const { id } = sampled;
-    this.#pending = id;
-    this.tokens.push(id);
-    this.#recent.push(id);
-    if (this.#recent.length > MAX_RECENT_IDS) this.#recent.shift();
-    if (this.#stopIds.has(id)) {
-      this.#finishReason = "stop-token";
-      return { text: this.#flush(), sampled };
-    }
-    const { text, stopped } = this.#stop.push(this.#decoder.push(id));
-    if (stopped) this.#finishReason = "stop-string";
-    else if (this.tokens.length >= this.#options.maxNewTokens) this.#finishReason = "length";
-    return { text: this.#finishReason === "length" ? text + this.#stop.flush() : text, sampled };
-  }
-
-  #flush(): string {
-    const { text, stopped } = this.#stop.push(this.#decoder.flush());
-    return stopped ? text : text + this.#stop.flush();
-  }
-
-  /** Takes the logits after the id that was fed. */
-  feed(logits: Float32Array): void {
-    this.#lastLogits = logits;
-    this.#position += 1;
-  }
-
-  facts(): GenerationFacts {
-    return {
-      pendingId: this.#pending,
-      samplerCounter: this.#sampler.counter,
-      samplerStream: this.#stream,
-      recentIds: this.#recent,
-      decoder: this.#decoder.snapshot(),
-      lastLogits: this.#pending === undefined ? this.#lastLogits : undefined,
-    };
-  }
-}
-
 /** What one step gave one sequence. */
 export interface SequenceEvent {
   readonly row: number;
@@ -199,16 +95,20 @@ export async function* generateSequences(
       return new Sequence(engine, request, options, earlierEquals(requests, row), first);
     });
     for (const [row, sequence] of sequences.entries()) {
-      if (sequence.finishReason) yield last(engine, sequence, state, row);
+      if (sequence.finishReason) yield lastEvent(engine, sequence, state, row);
     }
     while (sequences.some(({ finishReason }) => !finishReason)) {
       await turn();
       for (const [row, sequence] of sequences.entries()) {
         if (sequence.finishReason) continue;
-        yield next(sequence, row);
-        if (sequence.finishReason) yield last(engine, sequence, state, row);
+        yield nextEvent(sequence, row);
+        if (sequence.finishReason) yield lastEvent(engine, sequence, state, row);
       }
       if (sequences.every(({ finishReason }) => finishReason)) return;
+      if (isGreedyOnDevice(engine, options)) {
+        yield* greedySequences(engine, sequences, state, turn);
+        return;
+      }
       const pending = sequences.map((sequence) => sequence.pending);
       ({ logits, state } = await step(model, device, pending, state));
       for (const [row, sequence] of sequences.entries()) {
@@ -234,36 +134,6 @@ function earlierEquals(requests: readonly GenerationRequest[], row: number): num
   const equal = (other: GenerationRequest): boolean =>
     other.state === state && other.ids.length === ids.length && other.ids.every((id, i) => id === ids[i]);
   return requests.slice(0, row).filter(equal).length;
-}
-
-/** The ids to run before the first new one: what was sampled but not fed, and the prompt. */
-function promptOf({ ids, state }: GenerationRequest): readonly number[] {
-  const pending = state?.facts.pendingId;
-  return pending === undefined ? ids : [pending, ...ids];
-}
-
-function next(sequence: Sequence, row: number): SequenceEvent {
-  const { text, sampled } = sequence.advance();
-  const logprobs = sampled.logprob === undefined ? undefined : [logprobOf(sampled)];
-  return { row, chunk: { text, tokens: [sampled.id], ...(logprobs ? { logprobs } : {}) } };
-}
-
-function logprobOf({ id, logprob, top }: Sampled): TokenLogprob {
-  return { id, logprob: logprob!, top: top ?? [] };
-}
-
-function last(engine: GenerationEngine, sequence: Sequence, state: RecurrentState, row: number): SequenceEvent {
-  const { model, identity } = engine;
-  const names = model.stateShapes().map(({ name }) => name);
-  const own = extractRow(model, state, row, sequence.position);
-  const chunk = {
-    text: "",
-    tokens: [],
-    finishReason: sequence.finishReason!,
-    usage: { promptTokens: sequence.promptTokens, completionTokens: sequence.tokens.length },
-    state: new GenerationState(own, names, identity, sequence.facts()),
-  };
-  return { row, chunk };
 }
 
 async function start(
