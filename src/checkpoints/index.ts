@@ -14,6 +14,7 @@ export type { GgufType } from "./gguf-types.ts";
 export { type GgufTensorToWrite, type WritableGgufType, writeGguf } from "./gguf-write.ts";
 export { type HubFilter, type HubOptions, type HubProgress, hubFiles, type PulledModel, pullModel } from "./hub.ts";
 export { type MatchedMamba, type MatchInput, matchMamba } from "./match-mamba.ts";
+export { isS4Classifier, type MatchedClassifier, type MatchedTensor, matchS4Classifier } from "./match-s4.ts";
 export { checkFits } from "./memory-need.ts";
 export { mambaParameterShapes, toCheckpointName, toOwnName } from "./name-map.ts";
 export { findWeights, type OpenCheckpoint, openCheckpoint } from "./open-checkpoint.ts";

@@ -32,6 +32,8 @@ const usualNames = [
 
 /** Weights under any other name, in a set that holds no other weights. */
 const weightsName = /\.(?:safetensors|bin|pt|pth|gguf)$/;
+/** Outputs of a model, which may lie beside its weights. */
+const goldenName = "golden.safetensors";
 
 /**
  * Opens the weights in a set of files: `model.safetensors`, `pytorch_model.bin`, either in parts with an index, or the
@@ -62,7 +64,7 @@ type Opened = Omit<OpenCheckpoint, "headRepeatsEmbedding">;
 export async function findWeights(files: FileSet): Promise<string> {
   for (const name of usualNames) if (await files.has(name)) return name;
   const listed = await files.list();
-  const candidates = listed.filter((name) => weightsName.test(name));
+  const candidates = listed.filter((name) => weightsName.test(name) && name !== goldenName);
   if (candidates.length === 1) return candidates[0]!;
   const problem = candidates.length
     ? `it holds several: ${shorten(candidates)}; keep one, or name one ${usualNames[0]}`

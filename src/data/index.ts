@@ -5,6 +5,7 @@
  */
 export { type AssociativeRecallOptions, associativeRecall } from "./associative-recall.ts";
 export type { Batch, BatchSource } from "./batch.ts";
+export { type IdxFile, readIdx } from "./images/idx.ts";
 export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
 export { packedDocuments } from "./packed-documents.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";

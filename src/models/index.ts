@@ -10,6 +10,12 @@ export { MambaLM } from "./mamba-lm.ts";
 export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
 export { isPackable, packParameters } from "./pack.ts";
 export { type MambaPreset, mambaParameterCount, mambaPreset } from "./presets.ts";
+export {
+  type ClassifyOptions,
+  SequenceClassifier,
+  type SequenceClassifierConfig,
+  type SequenceClassifierParameters,
+} from "./sequence-classifier.ts";
 export { MambaState } from "./state.ts";
 export { type TransformerConfig, type TransformerConfigInput, transformerConfig } from "./transformer-config.ts";
 export { TransformerLM, type TransformerLMParameters } from "./transformer-lm.ts";

@@ -28,7 +28,7 @@ export function addEval(program: Command, session: Session): void {
     .command("eval")
     .description("measure how well a model predicts a text: loss, perplexity, bits per byte, accuracy")
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
-    .argument("[data]", 'text file; "-" reads standard input')
+    .argument("[data]", 'text file, "-" for standard input; for a classifier, a folder with MNIST test files')
     .option("--ids <file>", "tokens instead of text: 4-byte little-endian whole numbers")
     .option("--config <file>", "the validation data of a training configuration instead of a text")
     .option("--lengths <list>", "with --config: lengths of rows, as 256,1024 (default: the configuration's)", sizeList)
@@ -55,6 +55,10 @@ async function evaluate(name: string, data: string | undefined, flags: EvalFlags
   if (flags.config !== undefined) {
     const { evaluateConfig } = await import("../training/evaluate-config.ts");
     return evaluateConfig(name, flags.config, flags, session);
+  }
+  if (data !== undefined && data !== "-") {
+    const { evaluateClassifier, isClassifier } = await import("./classifiers.ts");
+    if (await isClassifier(name, flags, session)) return evaluateClassifier(name, data, flags, session);
   }
   const { terminal } = session;
   const text = data === undefined ? undefined : await readData(data, terminal);

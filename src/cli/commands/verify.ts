@@ -14,13 +14,15 @@ export function addVerify(program: Command, session: Session): void {
     .command("verify")
     .description("compare a model with a golden file of logits, loss, gradients and greedy tokens")
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
-    .argument("<golden>", "safetensors file with input_ids and what is to be compared");
+    .argument("<golden>", "safetensors file with input_ids (or x, or images) and what is to be compared");
   withJson(withSource(withDevice(command))).action((model: string, golden: string, flags: VerifyFlags) =>
     verify(model, golden, flags, session),
   );
 }
 
 async function verify(name: string, golden: string, flags: VerifyFlags, session: Session): Promise<void> {
+  const { isClassifier, verifyClassifierModel } = await import("./classifiers.ts");
+  if (await isClassifier(name, flags, session)) return verifyClassifierModel(name, golden, flags, session);
   const { readSafetensors } = await import("../../checkpoints/safetensors.ts");
   const expected = await readSafetensors(golden);
   try {
