@@ -15,7 +15,7 @@ device.dispose();
 console.log(description);
 const folder = mkdtempSync(join(tmpdir(), "mamba-gpu-tests-"));
 const report = join(folder, "report.json");
-const chosen = ["--project", "node", "src/ops", "src/backends/webgpu"];
+const chosen = ["--project", "node", "src/ops", "src/backends/webgpu", "test/training-curve.test.ts"];
 const reporters = ["--reporter=dot", "--reporter=json", `--outputFile=${report}`];
 const { status } = spawnSync("npx", ["vitest", "run", ...chosen, ...reporters, ...given], {
   stdio: "inherit",

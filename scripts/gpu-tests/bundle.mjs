@@ -12,7 +12,7 @@ const testsOf = (place) =>
   readdirSync(join(root, place), { recursive: true })
     .map((name) => `${place}/${name}`)
     .filter((name) => name.endsWith(".test.ts"));
-const tests = [...testsOf("src/ops"), ...testsOf("src/backends/webgpu")].sort();
+const tests = [...testsOf("src/ops"), ...testsOf("src/backends/webgpu"), "test/training-curve.test.ts"].sort();
 const entries = [...tests, "scripts/gpu-tests/run.mjs"];
 rmSync(folder, { recursive: true, force: true });
 await build({
@@ -39,6 +39,8 @@ await build({
   },
 });
 // places relative to the files stay what they are
-cpSync(join(root, "test/fixtures/selective-scan"), join(folder, "test/fixtures/selective-scan"), { recursive: true });
+for (const data of ["test/fixtures/selective-scan", "test/fixtures/training-curve"]) {
+  cpSync(join(root, data), join(folder, data), { recursive: true });
+}
 const names = tests.map((name) => `../../${name.replace(/\.ts$/, ".mjs")}`);
 writeFileSync(join(folder, "scripts/gpu-tests/files.json"), JSON.stringify(names));

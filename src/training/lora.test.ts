@@ -96,7 +96,8 @@ for (const name of ["reference", ...fastBackends] as DeviceName[]) {
       expect(await worst(base.forward(ids, { logits: "all" }).logits!, adapted)).toBeLessThan(1e-6);
       adapters.unmerge();
       expect(() => adapters.unmerge()).toThrow(/they are not/);
-      expect(await worst(base.forward(ids, { logits: "all" }).logits!, before)).toBeLessThan(1e-6);
+      // logits reach 11, where the last bit is 1e-6, and every weight was rounded twice
+      expect(await worst(base.forward(ids, { logits: "all" }).logits!, before)).toBeLessThan(4e-6);
     });
 
     it("come back from the bytes they were saved as, and leave no memory", async () => {
