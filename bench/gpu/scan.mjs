@@ -1,6 +1,6 @@
 // The selective scan at the shapes that the official kernels were measured at, by length, and over a million steps.
 import { valueAndGrad } from "mamba.ts/autograd";
-import { mul, selectiveScan, sum } from "mamba.ts/ops";
+import { cast, mul, selectiveScan, sum } from "mamba.ts/ops";
 import { scope, tensor } from "mamba.ts/tensor";
 import { printKernels, timeKernels, uniform } from "./card.mjs";
 import { officialScan } from "./official.mjs";
@@ -23,8 +23,16 @@ function inputs(device, batch, length, channels) {
   };
 }
 
-async function timeScan(device, batch, length, channels, runs, gradients = true) {
-  const p = inputs(device, batch, length, channels);
+/** Inputs by step in float16, where those are asked for. */
+function halved(p) {
+  return scope(() => Object.fromEntries(["u", "delta", "B", "C", "z"].map((name) => [name, cast(p[name], "float16")])));
+}
+
+async function timeScan(device, batch, length, channels, runs, { gradients = true, half = false } = {}) {
+  const full = inputs(device, batch, length, channels);
+  const rows = half ? halved(full) : {};
+  for (const name of Object.keys(rows)) full[name].dispose();
+  const p = { ...full, ...rows };
   const weights = uniform(device, [batch, length, channels]);
   const run = ({ u, delta, A, B, C, ...rest }) => selectiveScan(u, delta, A, B, C, { ...rest, deltaSoftplus: true }).y;
   const forward = await timeKernels(device, () => scope(() => void run(p)), runs, own);
@@ -33,7 +41,7 @@ async function timeScan(device, batch, length, channels, runs, gradients = true)
     (await timeKernels(
       device,
       () => {
-        const { value, gradients: made } = valueAndGrad((given) => sum(mul(run(given), weights)), p);
+        const { value, gradients: made } = valueAndGrad((given) => sum(mul(cast(run(given), "float32"), weights)), p);
         for (const one of [value, ...Object.values(made)]) one.dispose();
       },
       runs,
@@ -46,15 +54,19 @@ async function timeScan(device, batch, length, channels, runs, gradients = true)
 export async function scanShapes(device, { quick, kernels }) {
   const rows = [];
   for (const key of quick ? ["1,256,64"] : Object.keys(officialScan)) {
-    const { forward, both } = await timeScan(device, ...key.split(",").map(Number), quick ? 1 : 15);
-    const row = { shape: key, forward: forward.milliseconds, both: both.milliseconds };
-    const official = officialScan[key];
-    rows.push(official ? { ...row, official } : row);
-    const ratio = (name) => (official ? `${(official[name] / row[name]).toFixed(2)} of official's speed` : "");
-    console.log(`scan ${key}: forward ${row.forward.toFixed(3)} ms ${ratio("forward")}`);
-    if (kernels) printKernels(forward.kernels);
-    console.log(`scan ${key}: with gradients ${row.both.toFixed(3)} ms ${ratio("both")}`);
-    if (kernels) printKernels(both.kernels);
+    const row = { shape: key, official: officialScan[key] };
+    for (const [suffix, half] of Object.entries({ "": false, Half: true })) {
+      const found = await timeScan(device, ...key.split(",").map(Number), quick ? 1 : 15, { half });
+      for (const [name, { milliseconds, kernels: own }] of Object.entries(found)) {
+        row[name + suffix] = milliseconds;
+        const official = officialScan[key]?.[name + suffix];
+        const ratio = official ? `${(official / milliseconds).toFixed(2)} of official's speed` : "";
+        const what = `${name === "both" ? "with gradients" : name}${half ? ", float16" : ""}`;
+        console.log(`scan ${key}: ${what} ${milliseconds.toFixed(3)} ms ${ratio}`);
+        if (kernels) printKernels(own);
+      }
+    }
+    rows.push(row);
   }
   return rows;
 }

@@ -1,8 +1,10 @@
 import {
+  type Bound,
   mergeAxes,
   type Program,
   programNamed,
   type WebgpuKernel,
+  type WebgpuKernelContext,
   walkCode,
   walkParams,
   walkValues,
@@ -143,17 +145,26 @@ function markProgram(type: DType, rank: number): Program {
   }));
 }
 
-function walkOf(x: Tensor): { rank: number; values: Record<string, number> } {
+/** How numbers lie in a buffer. */
+type Layout = Pick<Tensor, "dtype" | "shape" | "strides" | "offset">;
+
+function walkOf(x: Layout): { rank: number; values: Record<string, number> } {
   const merged = mergeAxes(x.shape, [x.strides]);
   return { rank: merged.sizes.length, values: walkValues(["x"], [x.offset], merged) };
 }
 
+/** Enqueues the numbers of `x` in another type, dense from the start of `out`. */
+export function encodeCast(context: WebgpuKernelContext, x: Bound, layout: Layout, out: Bound, dtype: DType): void {
+  const { rank, values } = walkOf(layout);
+  const count = values["count"]!;
+  if (count === 0) return;
+  const words = Math.ceil((count * bytesPerElement(dtype)) / 4);
+  context.dispatch(castProgram(layout.dtype, dtype, rank), [x, out], values, Math.ceil(words / WORKGROUP));
+}
+
 const cast: WebgpuKernel = (context, { inputs, outputs }) => {
   const [x, y] = [inputs["x"]!, outputs["y"]!];
-  if (y.size === 0) return;
-  const { rank, values } = walkOf(x);
-  const words = Math.ceil((y.size * bytesPerElement(y.dtype)) / 4);
-  context.dispatch(castProgram(x.dtype, y.dtype, rank), [x, y], values, Math.ceil(words / WORKGROUP));
+  encodeCast(context, x, x, y, y.dtype);
 };
 
 const markNonFinite: WebgpuKernel = (context, { inputs }) => {

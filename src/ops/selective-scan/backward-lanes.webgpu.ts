@@ -1,9 +1,26 @@
 import type { Program } from "../../backends/webgpu/index.ts";
 import { programNamed } from "../../backends/webgpu/index.ts";
-import { type BackwardShape, perRow, segmentCuts, sweepBindings, sweepParams } from "./backward-shape.webgpu.ts";
+import {
+  type BackwardShape,
+  partialCode,
+  perRow,
+  placeOfGroup,
+  segmentCuts,
+  sweepBindings,
+  sweepParams,
+} from "./backward-shape.webgpu.ts";
 import { CHUNK } from "./chunk.ts";
 import type { Operands } from "./operands.webgpu.ts";
-import { element, laneQuad, quadsOf, type ScanVariant, scanCode, variantName } from "./pieces.webgpu.ts";
+import {
+  element,
+  extensions,
+  laneQuad,
+  quadsOf,
+  type ScanVariant,
+  scanCode,
+  stored,
+  variantName,
+} from "./pieces.webgpu.ts";
 
 /** How the sweep is spread over the lanes of subgroups. */
 export interface LanesShape extends BackwardShape {
@@ -58,6 +75,7 @@ export function lanesProgram(
       const each = (code: (q: number) => string): string => lines(quads, code);
       const eachStep = (code: (s: number) => string): string => lines(STEPS, code);
       const out = (name: string): string => (isPacked ? "results" : name);
+      const kept = (value: string): string => (isPacked ? value : stored(variant, value));
       const quadAt = (name: string, row: string, q: number): string =>
         laneQuad(operands, name, row, `firstQuad + ${q}u`, { states, quads: parts * quads });
       const coefficient = (name: "B" | "C", s: number, q: number): string =>
@@ -166,13 +184,13 @@ export function lanesProgram(
     if (isStep${s}) { ofBias += ofStep; ofD = fma(dy${s}, u${s}, ofD); }
     if (isThere${s} && part == ${s % parts}u) {
       let at = row${s} * p.channels + c;
-      ${out("du")}[p.duAt + at] = select(0.0, fma(delta${s}, throughBAll, skip * dy${s}), isStep${s});
-      ${out("dDelta")}[p.dDeltaAt + at] = select(0.0, ofStep, isStep${s});
-      ${has.has("z") ? `${out("dz")}[p.dzAt + at] = select(0.0, given${s} * fma(skip, u${s}, yAll) * gate${s} * fma(z${s}, 1.0 - gate${s}, 1.0), isStep${s});` : ""}
+      ${out("du")}[p.duAt + at] = ${kept(`select(0.0, fma(delta${s}, throughBAll, skip * dy${s}), isStep${s})`)};
+      ${out("dDelta")}[p.dDeltaAt + at] = ${kept(`select(0.0, ofStep, isStep${s})`)};
+      ${has.has("z") ? `${out("dz")}[p.dzAt + at] = ${kept(`select(0.0, given${s} * fma(skip, u${s}, yAll) * gate${s} * fma(z${s}, 1.0 - gate${s}, 1.0), isStep${s})`)};` : ""}
     }
     ${sums.code}
     if (isKeeper && base + ${s}u < count) {
-      let at = (((tile * ${WORKGROUP / subgroup}u + lane / ${subgroup}u) * p.batch + b) * p.length + timeOf(first + base + ${s}u)) * p.groups + own;
+      let at = partialRow(tile * ${WORKGROUP / subgroup}u + lane / ${subgroup}u, b, first + base + ${s}u, own);
       ${sums.left
         .map((name, i) => {
           const place = `(kept + ${i}u)`;
@@ -188,19 +206,14 @@ export function lanesProgram(
   }`;
       };
       return {
-        requires: ["subgroups"],
-        bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
+        requires: extensions(variant, "subgroups"),
+        bindings: sweepBindings(variant, operands, isPacked ? ["results"] : rows),
         params: sweepParams(operands),
         workgroup: WORKGROUP,
-        declarations: `${scanCode(variant, operands, false)}
+        declarations: `${scanCode(variant, operands, false)}${partialCode}
 ${ids ? segmentCuts : ""}
 ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${CHUNK * parts * quads}>;`).join("\n")}`,
-        body: `
-  let tile = group % p.tiles;
-  let own = (group / p.tiles) % p.groups;
-  let piece = (group / (p.tiles * p.groups)) % p.pieces;
-  let b = group / (p.tiles * p.groups * p.pieces);
-  if (b >= p.batch) { return; }
+        body: `${placeOfGroup}
   let part = lane % ${parts}u;
   let firstQuad = part * ${quads}u;
   let place = tile * ${channels}u + lane / ${parts}u;

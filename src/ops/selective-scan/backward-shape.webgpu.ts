@@ -1,6 +1,6 @@
 import type { GpuBinding, Program } from "../../backends/webgpu/index.ts";
 import type { Operands } from "./operands.webgpu.ts";
-import { pieceParams } from "./pieces.webgpu.ts";
+import { pieceParams, rowType, type ScanVariant } from "./pieces.webgpu.ts";
 
 /** Sums that a thread has over a piece: one a state, or one a channel. */
 export const perState = ["dA", "dConstantB", "dConstantC"] as const;
@@ -26,14 +26,51 @@ export interface BackwardShape {
   readonly sums: number;
 }
 
+/**
+ * What one dispatch of the last phase goes through: pieces of sequences that are `span` steps of each, from the step of time
+ * `spanStart` on. Sums for B and C are of these steps only, so that long scans need no more of them at a time.
+ */
+export interface Range {
+  readonly batchStart: number;
+  readonly batches: number;
+  readonly pieceStart: number;
+  readonly pieceCount: number;
+  readonly spanStart: number;
+  readonly span: number;
+}
+
+export const rangeParams = [
+  ...["batchStart:u32", "batches:u32", "pieceStart:u32", "pieceCount:u32", "spanStart:u32", "span:u32"],
+] as Program["params"];
+
+/** WGSL: the tile of channels, group of channels, piece and sequence that a workgroup takes. */
+export const placeOfGroup = `
+  let tile = group % p.tiles;
+  let own = (group / p.tiles) % p.groups;
+  let piece = p.pieceStart + (group / (p.tiles * p.groups)) % p.pieceCount;
+  let b = p.batchStart + group / (p.tiles * p.groups * p.pieceCount);
+  if (b >= p.batchStart + p.batches) { return; }`;
+
+/** WGSL: the row of sums for B or C of a step. */
+export const partialCode = `
+fn partialRow(sum: u32, b: u32, i: u32, own: u32) -> u32 {
+  return ((sum * p.batches + b - p.batchStart) * p.span + timeOf(i) - p.spanStart) * p.groups + own;
+}`;
+
 /** What programs of the last phase bind: `results` are what they write for each row. */
-export function sweepBindings(operands: Operands, ids: boolean, results: readonly string[]): GpuBinding[] {
+export function sweepBindings(
+  variant: ScanVariant,
+  operands: Operands,
+  results: readonly string[],
+  adjoints: "read" | "write" | "none" = "read",
+): GpuBinding[] {
+  const isPacked = results.includes("results");
   return [
     ...operands.bindings,
-    ...(ids ? [{ name: "ids", type: "i32" } as const] : []),
-    { name: "adjoints", type: "f32" },
+    ...(variant.has.has("segmentIds") ? [{ name: "ids", type: "i32" } as const] : []),
+    ...(adjoints === "none" ? [] : [{ name: "adjoints", type: "f32", write: adjoints === "write" } as const]),
     { name: "partials", type: "f32", write: true },
-    ...results.map((name) => ({ name, type: "f32", write: true }) as const),
+    ...results.map((name) => ({ name, type: isPacked ? "f32" : rowType(variant), write: true }) as const),
   ];
 }
 
@@ -42,6 +79,7 @@ export function sweepParams(operands: Operands): Program["params"] {
     ...pieceParams,
     ...operands.params,
     ...[...perState, ...perChannel, ...perStep, ...perRow].map((name) => `${name}At:u32` as const),
+    ...rangeParams,
     ...(["tiles:u32", "idsOffset:u32"] as const),
   ];
 }

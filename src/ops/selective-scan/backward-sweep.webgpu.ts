@@ -1,8 +1,26 @@
 import type { Program } from "../../backends/webgpu/index.ts";
 import { programNamed } from "../../backends/webgpu/index.ts";
-import { type BackwardShape, perRow, segmentCuts, sweepBindings, sweepParams } from "./backward-shape.webgpu.ts";
+import {
+  type BackwardShape,
+  partialCode,
+  perRow,
+  placeOfGroup,
+  segmentCuts,
+  sweepBindings,
+  sweepParams,
+} from "./backward-shape.webgpu.ts";
 import type { Operands } from "./operands.webgpu.ts";
-import { element, laneQuad, type Pieces, quadsOf, type ScanVariant, scanCode, variantName } from "./pieces.webgpu.ts";
+import {
+  element,
+  extensions,
+  laneQuad,
+  type Pieces,
+  quadsOf,
+  type ScanVariant,
+  scanCode,
+  stored,
+  variantName,
+} from "./pieces.webgpu.ts";
 
 const WANTED_THREADS = 128;
 /** More steps at a time would want more registers than they save barriers. */
@@ -47,6 +65,7 @@ export function sweepProgram(
     const eachStep = (code: (s: number) => string): string =>
       Array.from({ length: steps }, (_, s) => code(s)).join("\n");
     const out = (name: string): string => (isPacked ? "results" : name);
+    const kept = (value: string): string => (isPacked ? value : stored(variant, value));
     const quadAt = (name: string, row: string): string => laneQuad(operands, name, row, "quad", { states, quads });
     const coefficient = (name: "B" | "C", s: number): string =>
       has.has(`constant${name}`) ? `constant${name}` : `staged${name}[${s * quads}u + quad]`;
@@ -106,10 +125,11 @@ ${eachItem(
     h = fma(less${s}, h, fma(vec4<f32>(delta${s}s * u${s}s), ${coefficient("B", s)}, h));`;
     const sumsOf = (name: "B" | "C"): string => `ofSelection${name}`;
     return {
-      bindings: sweepBindings(operands, ids, isPacked ? ["results"] : rows),
+      requires: extensions(variant),
+      bindings: sweepBindings(variant, operands, isPacked ? ["results"] : rows),
       params: sweepParams(operands),
       workgroup: threads,
-      declarations: `${scanCode(variant, operands, false)}
+      declarations: `${scanCode(variant, operands, false)}${partialCode}
 ${ids ? segmentCuts : ""}
 var<workgroup> stagedDelta: array<f32, ${steps * channels}>;
 var<workgroup> stagedU: array<f32, ${steps * channels}>;
@@ -117,12 +137,7 @@ var<workgroup> stagedDy: array<f32, ${steps * channels}>;
 ${staged.map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${steps * quads}>;`).join("\n")}
 var<workgroup> parts: array<f32, ${3 * steps * threads}>;
 ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps * (threads + PADDING)}>;`).join("\n")}`,
-      body: `
-  let tile = group % p.tiles;
-  let own = (group / p.tiles) % p.groups;
-  let piece = (group / (p.tiles * p.groups)) % p.pieces;
-  let b = group / (p.tiles * p.groups * p.pieces);
-  if (b >= p.batch) { return; }
+      body: `${placeOfGroup}
   let quad = lane % ${quads}u;
   let w = lane / ${quads}u;
   let isInside = tile * ${channels}u + w < p.width;
@@ -195,9 +210,9 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
       }
       if (step${j} < count && place${j} < p.width) {
         let at = row${j} * p.channels + c${j};
-        ${out("du")}[p.duAt + at] = select(0.0, fma(delta${j}, throughB, skip * dy${j}), isStep${j});
-        ${out("dDelta")}[p.dDeltaAt + at] = select(0.0, ofStep, isStep${j});
-        ${has.has("z") ? `${out("dz")}[p.dzAt + at] = select(0.0, given${j} * fma(skip, u${j}, y) * gate${j} * fma(z${j}, 1.0 - gate${j}, 1.0), isStep${j});` : ""}
+        ${out("du")}[p.duAt + at] = ${kept(`select(0.0, fma(delta${j}, throughB, skip * dy${j}), isStep${j})`)};
+        ${out("dDelta")}[p.dDeltaAt + at] = ${kept(`select(0.0, ofStep, isStep${j})`)};
+        ${has.has("z") ? `${out("dz")}[p.dzAt + at] = ${kept(`select(0.0, given${j} * fma(skip, u${j}, y) * gate${j} * fma(z${j}, 1.0 - gate${j}, 1.0), isStep${j})`)};` : ""}
       }
     }`,
     )}
@@ -213,7 +228,7 @@ ${staged.map((name) => `var<workgroup> ${sumsOf(name)}: array<vec4<f32>, ${steps
       }
       let step = block * ${steps}u + s;
       if (step < count) {
-        let row = ((tile * p.batch + b) * p.length + timeOf(first + step)) * p.groups + own;
+        let row = partialRow(tile, b, first + step, own);
         partials[p.d${name}At + row * ${states}u + n] = sum;
       }
     }`,

@@ -6,6 +6,7 @@ import { type Operands, placeOperands } from "./operands.webgpu.ts";
 import {
   eachQuad,
   element,
+  extensions,
   type Pieces,
   pieceParams,
   quadOf,
@@ -51,6 +52,7 @@ function localProgram(variant: ScanVariant, operands: Operands, backward: boolea
       return `gated(${given}, ${element(operands, "z", `row${step}`, "c")})`;
     };
     return {
+      requires: extensions(variant),
       bindings: [
         ...operands.bindings,
         ...(ids

@@ -2,6 +2,7 @@ import type { Bound, GpuBinding, WebgpuKernelContext } from "../../backends/webg
 import type { KernelCall } from "../../tensor/device.ts";
 import { denseStrides } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { encodeCast } from "../cast/webgpu.ts";
 import { rowsOf } from "../linear/webgpu.ts";
 import type { GpuMatrix } from "../matmul/product.webgpu.ts";
 import { copyInto } from "../movement/webgpu.ts";
@@ -23,21 +24,30 @@ export interface Operands {
   readonly params: readonly `${string}:u32`[];
   /** WGSL of the buffer that holds an operand. */
   readonly bufferOf: Readonly<Record<string, string>>;
+  /** Operands that lie in float16. */
+  readonly halves: ReadonlySet<string>;
+  /** Operands that are bound by fours: their offset and stride of rows count fours too. */
+  readonly vectors: ReadonlySet<string>;
   /** Tells apart what makes other code. */
   readonly key: string;
 }
 
 /**
  * Binds those of some inputs that are there as rows of their last axis: each in its own buffer where the device can bind so many,
- * together with `others` of the program; packed by kind otherwise.
+ * together with `others` of the program; packed by kind, in float32, otherwise.
+ *
+ * @param byFours - operands to bind by fours where their rows allow it
  */
 export function placeOperands(
   context: WebgpuKernelContext,
   inputs: KernelCall["inputs"],
   names: readonly string[],
   others: number,
+  byFours: readonly string[] = [],
 ): Operands {
   const present = names.filter((name) => inputs[name] !== undefined);
+  const halves = new Set<string>();
+  const vectors = new Set<string>();
   const isPacked = present.length + others > context.limits.maxStorageBuffersPerShaderStage;
   const values: Record<string, number> = {};
   const bound = new Map<string, Bound>();
@@ -50,8 +60,12 @@ export function placeOperands(
     bufferOf[name] = isPacked ? (buffers[name] as string) : `${name}In`;
     if (isPacked) continue;
     const rows = rowsOf(context, inputs[name]!);
+    const isVector =
+      byFours.includes(name) && [rows.offset, rows.rowStride, inputs[name]!.shape.at(-1)!].every(isFours);
+    if (isVector) vectors.add(name);
+    if (inputs[name]!.dtype === "float16") halves.add(name);
     bound.set(bufferOf[name]!, rows.bound);
-    place(name, rows);
+    place(name, isVector ? { ...rows, offset: rows.offset / 4, rowStride: rows.rowStride / 4 } : rows);
   }
   if (isPacked) {
     for (const buffer of new Set(Object.values(bufferOf))) {
@@ -60,14 +74,23 @@ export function placeOperands(
     }
   }
   return {
-    bindings: [...bound.keys()].map((name) => ({ name, type: "f32" })),
+    bindings: isPacked
+      ? [...bound.keys()].map((name) => ({ name, type: "f32" }))
+      : present.map((name) => {
+          const type = halves.has(name) ? "f16" : "f32";
+          return { name: bufferOf[name]!, type: vectors.has(name) ? (`vec4<${type}>` as const) : type };
+        }),
     bound: [...bound.values()],
     values,
     params: present.flatMap((name) => [`${name}Offset:u32`, `${name}Row:u32`] as const),
     bufferOf,
-    key: `${present.join(" ")}${isPacked ? " packed" : ""}`,
+    halves,
+    vectors,
+    key: `${present.map((name) => `${name}${vectors.has(name) ? "4" : ""}`).join(" ")}${halves.size > 0 ? " half" : ""}${isPacked ? " packed" : ""}`,
   };
 }
+
+const isFours = (value: number): boolean => value % 4 === 0;
 
 /** Tensors one after another in one buffer, each dense. */
 function pack(
@@ -81,7 +104,11 @@ function pack(
   let offset = 0;
   for (const name of names) {
     const tensor = inputs[name]!;
-    copyInto(context, tensor, bound, { strides: denseStrides(tensor.shape), offset });
+    if (tensor.dtype === "float16") {
+      const wide = context.scratch(4 * tensor.size);
+      encodeCast(context, tensor, tensor, wide, "float32");
+      context.copy(wide, 0, bound, offset, tensor.size);
+    } else copyInto(context, tensor, bound, { strides: denseStrides(tensor.shape), offset });
     place(name, { bound, offset, rowStride: tensor.shape.at(-1)!, columnStride: 1, batchStride: 0 });
     offset += tensor.size;
   }

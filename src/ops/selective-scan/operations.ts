@@ -15,6 +15,9 @@ const inputs = [
   "deltaBias?[channels]",
   "segmentIds?[batch length]",
 ];
+/** Inputs by step, which may be float16 where the rest is float32; {@link selectiveScan} holds them to one type. */
+const rowTypes = ["float64", "float32", "float16"] as const;
+const rows = { u: rowTypes, delta: rowTypes, z: rowTypes, B: rowTypes, C: rowTypes };
 const names = inputs.map((argument) => argument.replace(/\W.*/, ""));
 
 /**
@@ -24,7 +27,8 @@ const names = inputs.map((argument) => argument.replace(/\W.*/, ""));
 export const selectiveScanOp: Op = defineOp({
   name: "selectiveScan",
   signature: `${inputs.join(", ")}, initialState?[batch channels state] -> y[batch length channels], finalState[batch channels state], segmentStates?[batch segments channels state], chunkStates?[batch chunks channels state]`,
-  dtypes: { segmentIds: ["int32"] },
+  dtypes: { ...rows, segmentIds: ["int32"] },
+  outputDtype: (output, { u, A }) => (output === "y" ? u! : A!).dtype,
   axes: ({ segments }, { length }) => ({ segments: Number(segments ?? 0), chunks: Math.ceil(length! / CHUNK) }),
   produces: (output, { u }, { segments }) =>
     output === "segmentStates" ? segments !== undefined : backendOf(u!.device).recorder !== undefined,
@@ -37,7 +41,8 @@ export const selectiveScanOp: Op = defineOp({
 export const selectiveScanBackwardOp: Op = defineOp({
   name: "selectiveScanBackward",
   signature: `${inputs.join(", ")}, chunkStates[batch chunks channels state], dy[batch length channels], dFinalState?[batch channels state], dSegmentStates?[batch segments channels state] -> du[batch length channels], dDelta[batch length channels], dA[channels state], dB?[batch length groups state], dConstantB?[channels state], dC?[batch length groups state], dConstantC?[channels state], dD?[channels], dz?[batch length channels], dDeltaBias?[channels], dInitialState?[batch channels state]`,
-  dtypes: { segmentIds: ["int32"] },
+  dtypes: { ...rows, dy: rowTypes, segmentIds: ["int32"] },
+  outputDtype: (output, { u, A }) => (["du", "dDelta", "dz", "dB", "dC"].includes(output) ? u! : A!).dtype,
   produces: (output, given, { initialState }) => {
     if (output === "dInitialState") return initialState === true;
     return given[output[1]!.toLowerCase() + output.slice(2)] !== undefined || given[output.slice(1)] !== undefined;

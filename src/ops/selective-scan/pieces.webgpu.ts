@@ -13,6 +13,8 @@ export interface ScanVariant {
   readonly states: number;
   readonly softplus: boolean;
   readonly reverse: boolean;
+  /** Whether rows (u, delta, z, B, C, y and their gradients) are float16. */
+  readonly half: boolean;
   /** Inputs that are there. */
   readonly has: ReadonlySet<string>;
 }
@@ -40,6 +42,7 @@ export function variantOf({ inputs, axes, params }: KernelCall): ScanVariant {
     states: axes["state"]!,
     softplus: Boolean(params["deltaSoftplus"]),
     reverse: Boolean(params["reverse"]),
+    half: inputs["u"]!.dtype === "float16",
     has: new Set(Object.keys(inputs).filter((name) => inputs[name] !== undefined)),
   };
 }
@@ -51,8 +54,14 @@ export function piecesOf({ axes }: KernelCall, pieceLength: number): Pieces {
 }
 
 /** A key that tells variants apart. */
-export function variantName({ states, softplus, reverse, has }: ScanVariant, operands: Operands): string {
-  const facts = [states, softplus ? "softplus" : "", reverse ? "reverse" : "", has.has("segmentIds") ? "ids" : ""];
+export function variantName({ states, softplus, reverse, half, has }: ScanVariant, operands: Operands): string {
+  const facts = [
+    states,
+    softplus ? "softplus" : "",
+    half ? "half" : "",
+    reverse ? "reverse" : "",
+    has.has("segmentIds") ? "ids" : "",
+  ];
   return [...facts, operands.key].filter(Boolean).join(" ");
 }
 
@@ -67,8 +76,18 @@ export function eachQuad(states: number, code: (quad: number) => string): string
 }
 
 /** WGSL of one element of an operand. */
-export function element({ bufferOf }: Operands, name: string, row: string, column: string): string {
-  return `${bufferOf[name]}[p.${name}Offset + (${row}) * p.${name}Row + ${column}]`;
+export function element({ bufferOf, halves }: Operands, name: string, row: string, column: string): string {
+  const stored = `${bufferOf[name]}[p.${name}Offset + (${row}) * p.${name}Row + ${column}]`;
+  return halves.has(name) ? `f32(${stored})` : stored;
+}
+
+/** The type that rows are written in, and WGSL that makes it of a float32. */
+export const rowType = ({ half }: ScanVariant): "f16" | "f32" => (half ? "f16" : "f32");
+export const stored = ({ half }: ScanVariant, value: string): string => (half ? `f16(${value})` : value);
+
+/** WGSL extensions of a program. */
+export function extensions({ half }: ScanVariant, ...others: string[]): string[] {
+  return half ? ["f16", ...others] : others;
 }
 
 /** WGSL of four neighbouring states of an operand, zero past the last state. */
@@ -87,6 +106,9 @@ export function laneQuad(
   quad: string,
   { states, quads }: { readonly states: number; readonly quads: number },
 ): string {
+  if (operands.vectors.has(name) && states === 4 * quads) {
+    return `vec4<f32>(${operands.bufferOf[name]}[p.${name}Offset + (${row}) * p.${name}Row + ${quad}])`;
+  }
   const parts = Array.from({ length: 4 }, (_, k) =>
     states === 4 * quads
       ? element(operands, name, row, `4u * (${quad}) + ${k}u`)

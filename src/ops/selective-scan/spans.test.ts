@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { openEmulatedSubgroups } from "../../../test/kit/emulated-subgroups.ts";
 import { fastBackends, maxError, normal, sharedDevice, uniform } from "../../../test/kit/test-op.ts";
 import { valueAndGrad } from "../../autograd/index.ts";
 import type { Device } from "../../tensor/device.ts";
@@ -160,6 +161,27 @@ describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu", () =>
     using plain = await openDevice("webgpu", { plainGpu: true });
     const expected = await evaluate(await sharedDevice("reference"), settings[name]!);
     const actual = await evaluate(plain, settings[name]!);
+    for (const [output, values] of Object.entries(expected))
+      expect(maxError(actual[output]!, values), output).toBeLessThan(3e-6);
+  });
+});
+
+describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu with subgroups as cards have them", () => {
+  const segment = (time: number): number => (time < 70 ? 0 : 1);
+  const cases: [string, number, Setting][] = [
+    ["whole sequences", 16, { batch: 2, length: 150, channels: 20, state: 16, groups: 1 }],
+    [
+      "pieces, two groups, in reverse",
+      32,
+      { batch: 1, length: 600, channels: 24, state: 16, groups: 2, reverse: true },
+    ],
+    ["constant B and C, five states", 16, { batch: 2, length: 70, channels: 6, state: 5, groups: 0 }],
+    ["segments", 32, { batch: 1, length: 150, channels: 20, state: 16, groups: 1, segments: 2, segment }],
+  ];
+  it.each(cases)("has the outputs and gradients of float64: %s, subgroups of %i", async (_, size, setting) => {
+    const expected = await evaluate(await sharedDevice("reference"), setting);
+    using device = await openEmulatedSubgroups(size);
+    const actual = await evaluate(device, setting);
     for (const [output, values] of Object.entries(expected))
       expect(maxError(actual[output]!, values), output).toBeLessThan(3e-6);
   });

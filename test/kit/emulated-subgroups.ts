@@ -1,0 +1,62 @@
+import {
+  openWebgpu,
+  type Program,
+  programNamed,
+  type WebgpuKernel,
+  type WebgpuKernelContext,
+} from "../../src/backends/webgpu/index.ts";
+import { webgpuKernels } from "../../src/ops/kernels/webgpu.ts";
+import type { Device } from "../../src/tensor/device.ts";
+import { useSoftwareGpu } from "./software-gpu.ts";
+
+/** The same program with exchanges through memory of the workgroup, for subgroups of any size. */
+function emulated(program: Program, size: number): Program {
+  if (!program.requires?.includes("subgroups")) return program;
+  return programNamed(`${program.name} in emulated subgroups of ${size}`, () => ({
+    ...program,
+    requires: program.requires!.filter((extension) => extension !== "subgroups"),
+    declarations: `${program.declarations ?? ""}
+var<private> emulatedLane: u32;
+var<workgroup> exchanged: array<f32, ${program.workgroup ?? 64}>;
+fn subgroupShuffle(value: f32, id: u32) -> f32 {
+  exchanged[emulatedLane] = value;
+  workgroupBarrier();
+  let other = exchanged[emulatedLane / ${size}u * ${size}u + id];
+  workgroupBarrier();
+  return other;
+}
+fn subgroupShuffleXor(value: f32, mask: u32) -> f32 {
+  return subgroupShuffle(value, (emulatedLane % ${size}u) ^ mask);
+}`,
+    body: `emulatedLane = lane;\n${program.body}`,
+  }));
+}
+
+function emulating(context: WebgpuKernelContext, size: number): WebgpuKernelContext {
+  return {
+    features: context.features,
+    limits: context.limits,
+    subgroupSize: size,
+    hasMatrixCores: false,
+    precision: context.precision,
+    scratch: (bytes) => context.scratch(bytes),
+    copy: (...given) => context.copy(...given),
+    upload: (data) => context.upload(data),
+    failure: (...given) => context.failure(...given),
+    dispatch: (program, ...given) => context.dispatch(emulated(program, size), ...given),
+  };
+}
+
+/**
+ * The software device with subgroups of another size than its own four lanes, as cards have them: programs that exchange values with
+ * `subgroupShuffle` and `subgroupShuffleXor` do so through memory of the workgroup.
+ */
+export async function openEmulatedSubgroups(size: number): Promise<Device> {
+  await useSoftwareGpu();
+  const kernels = Object.entries(webgpuKernels).map(([name, kernel]) => {
+    if (typeof kernel !== "function") return [name, kernel];
+    const own: WebgpuKernel = (context, call) => (kernel as WebgpuKernel)(emulating(context, size), call);
+    return [name, own];
+  });
+  return openWebgpu({}, Object.fromEntries(kernels));
+}
