@@ -1,22 +1,21 @@
 import { describe, expect, it } from "vitest";
+import { gpuProfiles, openValidator } from "../../../test/kit/null-gpu.ts";
 import { fastBackends, maxError, normal, sharedDevice, uniform } from "../../../test/kit/test-op.ts";
 import { valueAndGrad } from "../../autograd/index.ts";
-import { openWebgpu } from "../../backends/webgpu/index.ts";
 import type { Device, DeviceName } from "../../tensor/device.ts";
 import type { TypedArray } from "../../tensor/dtype.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { cast } from "../cast/index.ts";
 import { mul } from "../elementwise/index.ts";
-import { webgpuKernels } from "../kernels/webgpu.ts";
 import { sum } from "../reduce/index.ts";
 import { selectiveScan } from "./index.ts";
 
-const [batch, length, channels, state] = [2, 70, 8, 4];
-const segments = Int32Array.from({ length: batch * length }, (_, i) => (i % length < 40 ? 0 : 1));
+type Sizes = Readonly<Record<"batch" | "length" | "channels" | "state", number>>;
+const few: Sizes = { batch: 2, length: 70, channels: 8, state: 4 };
 
 /** The same draws for every device: leaves in float32, or float64 on the reference device. */
-function leaves(device: Device): Record<string, Tensor> {
+function leaves(device: Device, { batch, length, channels, state }: Sizes): Record<string, Tensor> {
   const random = new Random(3);
   const dtype = device.name === "reference" ? "float64" : "float32";
   const draw = (shape: number[], fill = normal): Tensor =>
@@ -32,9 +31,16 @@ function leaves(device: Device): Record<string, Tensor> {
 const halved = ["u", "delta", "z", "B", "C"];
 
 /** y and gradients, with rows rounded to float16 and, unless `isWide`, given in it. */
-async function evaluate(device: Device, isWide: boolean, hasSegments = false): Promise<Record<string, TypedArray>> {
-  const { weights, ...given } = leaves(device);
+async function evaluate(
+  device: Device,
+  sizes: Sizes,
+  isWide: boolean,
+  hasSegments = false,
+): Promise<Record<string, TypedArray>> {
+  const { weights, ...given } = leaves(device, sizes);
   const { dtype } = weights!;
+  const { batch, length } = sizes;
+  const segments = Int32Array.from({ length: batch * length }, (_, i) => (i % length < 40 ? 0 : 1));
   const ids = hasSegments && tensor(segments, [batch, length], { device });
   const { aux, gradients } = valueAndGrad((p: Record<string, Tensor>) => {
     const rows = Object.fromEntries(halved.map((name) => [name, cast(p[name]!, "float16")]));
@@ -55,15 +61,15 @@ async function evaluate(device: Device, isWide: boolean, hasSegments = false): P
 
 describe("selectiveScan of float16 rows", () => {
   it.each(["reference", ...fastBackends] as DeviceName[])("rounds what it gives on %s", async (name) => {
-    const expected = await evaluate(await sharedDevice("reference"), true);
-    const actual = await evaluate(await sharedDevice(name), false);
+    const expected = await evaluate(await sharedDevice("reference"), few, true);
+    const actual = await evaluate(await sharedDevice(name), few, false);
     // float16 has 11 bits
     for (const [output, values] of Object.entries(expected))
       expect(maxError(actual[output]!, values), output).toBeLessThan(1e-3);
   });
 
   it("refuses rows of different types", async () => {
-    const { u, delta, A, B, C, z } = leaves(await sharedDevice("reference")) as Record<string, Tensor>;
+    const { u, delta, A, B, C, z } = leaves(await sharedDevice("reference"), few) as Record<string, Tensor>;
     const half = (x: Tensor | undefined): Tensor => cast(x!, "float16");
     expect(() => selectiveScan(half(u), delta!, A!, half(B), half(C))).toThrow(
       /delta must be float16 like u; got float64/,
@@ -76,29 +82,23 @@ describe("selectiveScan of float16 rows", () => {
     );
   });
 
-  // Dawn checks programs for a device that does not run them; what they compute is checked on cards
-  it.runIf(fastBackends.includes("webgpu"))("has programs that a device with shader-f16 takes", async () => {
-    await sharedDevice("webgpu");
-    const { create } = await import("webgpu");
-    const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
-    for (const sizes of [{ subgroupMinSize: 32, subgroupMaxSize: 32 }, {}]) {
-      const adapter = (await gpu.requestAdapter())!;
-      const info = new Proxy(adapter.info, {
-        get: (own, key) => (sizes as Record<string | symbol, unknown>)[key] ?? Reflect.get(own, key, own),
-      });
-      const like = new Proxy(adapter, {
-        get: (own, key) => {
-          if (key === "info") return info;
-          const value = Reflect.get(own, key, own);
-          return typeof value === "function" ? value.bind(own) : value;
-        },
-      });
-      using device = await openWebgpu({ adapter: like }, webgpuKernels);
-      expect(device.features.has("shader-f16")).toBe(true);
-      for (const hasSegments of [false, true]) {
-        const made = await evaluate(device, false, hasSegments);
-        expect(made["u"]!.length).toBe(batch * length * channels);
+  // what they compute is checked on cards: no software device has float16
+  it.runIf(fastBackends.includes("webgpu")).each(gpuProfiles.filter(({ features }) => features.includes("shader-f16")))(
+    "has valid shaders for $name",
+    async (profile) => {
+      const { device, programs, problems } = await openValidator(profile);
+      for (const given of [
+        { ...few, state: 16 },
+        { ...few, state: 5 },
+        { ...few, length: 900, state: 16 },
+      ]) {
+        await evaluate(device, given, false);
+        await evaluate(device, given, false, true);
       }
-    }
-  });
+      expect(await problems()).toEqual([]);
+      const tiles = [...programs].filter((name) => /tile.* half/.test(name));
+      expect(tiles.length).toBeGreaterThan(2);
+      device.dispose();
+    },
+  );
 });
