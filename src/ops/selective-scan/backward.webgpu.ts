@@ -23,8 +23,10 @@ import { type TileShape, tileShape } from "./tile.webgpu.ts";
 import { backBytes, tileBackProgram } from "./tile-backward.webgpu.ts";
 import { sumsOf } from "./tile-sums.webgpu.ts";
 
-/** Workgroups of tiles that are enough to keep a large card busy without cutting time into pieces. */
+/** Workgroups of tiles that keep a large card busy, and how many are enough for sequences of up to {@link LONG} steps. */
+const WANTED_GROUPS = 256;
 const ENOUGH_GROUPS = 96;
+const LONG = 8192;
 /** Steps for which one dispatch takes less than three do, however few channels there are. */
 const SHORT = 512;
 const PIECE_LENGTHS = [1024, 512, 256, 128, 64];
@@ -147,7 +149,8 @@ function tilePlan(context: WebgpuKernelContext, call: KernelCall, variant: ScanV
   const { batch, length, groups, width, channels } = piecesOf(call, CHUNK);
   const tiles = Math.ceil(width / shape.channels);
   const sums = tiles * sumsOf(shape);
-  const isWhole = batch * groups * tiles >= ENOUGH_GROUPS || length <= SHORT;
+  const workgroups = batch * groups * tiles;
+  const isWhole = workgroups >= WANTED_GROUPS || (length <= LONG && workgroups >= ENOUGH_GROUPS) || length <= SHORT;
   const isEnough = (steps: number): boolean => batch * channels * Math.ceil(length / steps) >= WANTED_THREADS;
   const pieceLength = isWhole ? length : (PIECE_LENGTHS.find(isEnough) ?? PIECE_LENGTHS.at(-1)!);
   const pieces = piecesOf(call, pieceLength);

@@ -97,7 +97,7 @@ describe("selectiveScan of float16 rows", () => {
       }
       expect(await problems()).toEqual([]);
       const tiles = [...programs].filter((name) => /tile.* half/.test(name));
-      expect(tiles.length).toBeGreaterThan(2);
+      expect(tiles.length).toBeGreaterThan(1);
       device.dispose();
     },
   );

@@ -5,6 +5,7 @@ import type { Operands } from "./operands.webgpu.ts";
 import { element, extensions, type ScanVariant, scanCode, stored, variantName } from "./pieces.webgpu.ts";
 import {
   carryThrough,
+  coefficient,
   eachOwn,
   eachStep,
   getQuad,
@@ -12,8 +13,10 @@ import {
   ownStep,
   putQuad,
   repeat,
+  selections,
   shared,
   slotWords,
+  stageTile,
   sumOverParts,
   type TileShape,
   tileStart,
@@ -34,8 +37,6 @@ interface Making {
   readonly sums: SelectionSums | undefined;
 }
 
-const selections = ({ has }: ScanVariant): ("B" | "C")[] =>
-  (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
 const constants = ({ has }: ScanVariant): ("B" | "C")[] =>
   (["B", "C"] as const).filter((name) => has.has(`constant${name}`));
 
@@ -89,7 +90,7 @@ ${sums?.declarations ?? ""}`,
   let skip = ${has.has("D") ? element(operands, "D", "0u", "c") : "0.0"};
   var ofD = 0.0;
   var ofBias = 0.0;
-  let turn = 0u;
+  let stage = 0u;
   let isForth = lane < ${4 * columns}u;
   let isBack = lane >= ${4 * columns}u && lane < ${8 * columns}u;
   var adjoint = ${adjointEntry(making, isWhole)};
@@ -113,28 +114,13 @@ function adjointEntry({ variant, operands }: Making, isWhole: boolean): string {
   return element(operands, "dFinalState", "b * p.channels + chainChannel", `min(chainState, ${variant.states - 1}u)`);
 }
 
-const coefficient = ({ variant, shape }: Making, name: "B" | "C", s: number): string =>
-  variant.has.has(`constant${name}`)
-    ? `constant${name}`
-    : `staged${name}[(slot * ${shape.steps}u + ${s}u) * ${shape.parts}u + part]`;
-
 /** Statements: loads of a tile, and the states and adjoints that come into each slot. */
 function carries(making: Making): string {
   const { variant, operands, shape } = making;
   const { states, has } = variant;
-  const { parts, threads } = shape;
-  const staged = selections(variant);
   const chunkRow = `(b * p.chunks + (first + start) / ${CHUNK}u) * p.channels + chainChannel`;
   return `
-    ${
-      staged.length === 0
-        ? ""
-        : `for (var i = lane; i < ${CHUNK * parts}u; i += ${threads}u) {
-      let part = i % ${parts}u;
-      let row = (b * p.length + timeOf(first + min(start + i / ${parts}u, count - 1u))) * p.groups + own;
-      ${staged.map((name) => `staged${name}[i] = ${ownQuad(operands, variant, shape, name, "row")};`).join("\n")}
-    }`
-    }
+    ${stageTile(operands, variant, shape)}
     var carried = select(${element(operands, "chunkStates", chunkRow, `min(chainState, ${states - 1}u)`)}, adjoint, isBack);
     ${eachOwn(
       shape,
@@ -162,12 +148,12 @@ function carries(making: Making): string {
       shape,
       (s) => `
     let less${s} = decayLess(delta${s} * A);
-    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(making, "B", s)}, h));`,
+    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(variant, shape, "B", s)}, h));`,
     )}
     var g = vec4<f32>(0.0);
     ${repeat(shape.steps, (k) => {
       const s = shape.steps - 1 - k;
-      return `g = fma(vec4<f32>(dy${s}), ${coefficient(making, "C", s)}, g); g = fma(less${s}, g, g);`;
+      return `g = fma(vec4<f32>(dy${s}), ${coefficient(variant, shape, "C", s)}, g); g = fma(less${s}, g, g);`;
     })}
     let decay = decayLess((${repeat(shape.steps, (s) => `delta${s}`, " + ")}) * A);
     ${putQuad(shape, "states", "h")}
@@ -203,19 +189,19 @@ function back(making: Making): string {
       shape,
       (s) => `
     let before${s} = h;
-    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(making, "B", s)}, h));
-    ${has.has("z") ? `let y${s} = dot(${coefficient(making, "C", s)}, h);` : ""}`,
+    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(variant, shape, "B", s)}, h));
+    ${has.has("z") ? `let y${s} = dot(${coefficient(variant, shape, "C", s)}, h);` : ""}`,
     )}
     ${has.has("z") ? y.code : ""}
     ${repeat(shape.steps, (k) => {
       const s = shape.steps - 1 - k;
       return `
-    let pull${s} = fma(vec4<f32>(dy${s}), ${coefficient(making, "C", s)}, g);
+    let pull${s} = fma(vec4<f32>(dy${s}), ${coefficient(variant, shape, "C", s)}, g);
     let both${s} = pull${s} * fma(less${s}, before${s}, before${s});
     ofA = fma(both${s}, vec4<f32>(delta${s}), ofA);
     ${ofConstant("B", s)}
     ${ofConstant("C", s)}
-    let throughB${s} = dot(pull${s}, ${coefficient(making, "B", s)});
+    let throughB${s} = dot(pull${s}, ${coefficient(variant, shape, "B", s)});
     let throughA${s} = dot(both${s}, A);
     g = fma(less${s}, pull${s}, pull${s});
     ${sums?.step(s) ?? ""}`;

@@ -14,6 +14,7 @@ import {
 import { type StatePlaces, stateOutputs } from "./states.webgpu.ts";
 import {
   carryThrough,
+  coefficient,
   eachOwn,
   eachStep,
   getQuad,
@@ -21,12 +22,19 @@ import {
   ownStep,
   putQuad,
   repeat,
+  selections,
   shared,
   slotWords,
+  stageTile,
   sumOverParts,
   type TileShape,
   tileStart,
 } from "./tile.webgpu.ts";
+
+/** Memory of a workgroup of that shape. */
+export function forwardBytes(shape: TileShape): number {
+  return 4 * (2 * slotWords(shape) + 16 * CHUNK * shape.parts);
+}
 
 /**
  * The whole scan at once: a workgroup goes through a sequence tile by tile. Its threads scan their steps from zero, the states are carried
@@ -52,8 +60,11 @@ export function tileProgram(variant: ScanVariant, operands: Operands, places: St
       ],
       workgroup: threads,
       declarations: `${scanCode(variant, operands, false)}
-var<workgroup> locals: array<f32, ${2 * slotWords(shape)}>;
-var<workgroup> decays: array<f32, ${2 * slotWords(shape)}>;`,
+var<workgroup> locals: array<f32, ${slotWords(shape)}>;
+var<workgroup> decays: array<f32, ${slotWords(shape)}>;
+${selections(variant)
+  .map((name) => `var<workgroup> staged${name}: array<vec4<f32>, ${2 * CHUNK * shape.parts}>;`)
+  .join("\n")}`,
       body: `
   let tile = group % p.tiles;
   let own = (group / p.tiles) % p.groups;
@@ -90,18 +101,15 @@ function storeState(
   return `${bufferOf[name]}[p.${name}At + (${row}) * ${states}u + chainState] = carried;`;
 }
 
-/** Statements for one tile. Memory of the workgroup is used in turns: threads may still read the last tile's. */
+/** Statements for one tile. B and C are staged in two places in turns: threads may still read the last tile's. */
 function tileSteps(variant: ScanVariant, operands: Operands, places: StatePlaces, shape: TileShape): string {
   const { has } = variant;
   const { columns } = shape;
-  const coefficient = (name: "B" | "C", s: number): string =>
-    has.has(`constant${name}`) ? `constant${name}` : `${name}${s}`;
-  const selected = (name: "B" | "C", s: number): string =>
-    has.has(`constant${name}`) ? "" : `let ${name}${s} = ${ownQuad(operands, variant, shape, name, `at${s}`)};`;
-  const hasRows = !has.has("constantB") || !has.has("constantC");
   const y = sumOverParts(shape, "sum", (s) => `y${s}`);
   return `
     ${has.has("chunkStates") ? `if (isChain && lane < ${4 * columns}u) { ${storeState(variant, places, "chunkStates", `(b * p.chunks + (first + start) / ${CHUNK}u) * p.channels + chainChannel`)} }` : ""}
+    let stage = (start / ${CHUNK}u % 2u) * ${CHUNK * shape.parts}u;
+    ${stageTile(operands, variant, shape)}
     ${eachOwn(
       shape,
       (m) => `${ownStep(shape, m)}
@@ -114,19 +122,17 @@ function tileSteps(variant: ScanVariant, operands: Operands, places: StatePlaces
       shape,
       (s) => `
     let delta${s} = ${shared(shape, "ownDelta", s)};
-    let entering${s} = ${shared(shape, "ownEntering", s)};
-    ${hasRows ? `let at${s} = (b * p.length + timeOf(first + min(start + slot * ${shape.steps}u + ${s}u, count - 1u))) * p.groups + own;` : ""}
-    ${selected("B", s)}`,
+    let entering${s} = ${shared(shape, "ownEntering", s)};`,
     )}
+    workgroupBarrier();
     var h = vec4<f32>(0.0);
     ${eachStep(
       shape,
       (s) => `
     let less${s} = decayLess(delta${s} * A);
-    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient("B", s)}, h));`,
+    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(variant, shape, "B", s)}, h));`,
     )}
     let decay = decayLess((${repeat(shape.steps, (s) => `delta${s}`, " + ")}) * A);
-    let turn = (start / ${CHUNK}u % 2u) * ${slotWords(shape)}u;
     ${putQuad(shape, "locals", "h")}
     ${putQuad(shape, "decays", "decay")}
     workgroupBarrier();
@@ -136,9 +142,8 @@ function tileSteps(variant: ScanVariant, operands: Operands, places: StatePlaces
     ${eachStep(
       shape,
       (s) => `
-    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient("B", s)}, h));
-    ${selected("C", s)}
-    let y${s} = dot(${coefficient("C", s)}, h);`,
+    h = fma(less${s}, h, fma(vec4<f32>(entering${s}), ${coefficient(variant, shape, "B", s)}, h));
+    let y${s} = dot(${coefficient(variant, shape, "C", s)}, h);`,
     )}
     ${y.code}
     ${eachOwn(

@@ -127,12 +127,12 @@ export function sumOverParts(
   return { code: code.join("\n"), own: (m) => values[m]! };
 }
 
-/** Statements that put a thread's four values, and get them, in memory of the workgroup, from `turn` on, where chains find them. */
+/** Statements that put a thread's four values, and get them, in memory of the workgroup, where chains find them. */
 export function putQuad({ columns }: TileShape, memory: string, value: string): string {
-  return repeat(4, (k) => `${memory}[turn + (slot * 4u + ${k}u) * ${columns}u + column] = ${value}[${k}];`, " ");
+  return repeat(4, (k) => `${memory}[(slot * 4u + ${k}u) * ${columns}u + column] = ${value}[${k}];`, " ");
 }
 export function getQuad({ columns }: TileShape, memory: string): string {
-  return `vec4<f32>(${repeat(4, (k) => `${memory}[turn + (slot * 4u + ${k}u) * ${columns}u + column]`, ", ")})`;
+  return `vec4<f32>(${repeat(4, (k) => `${memory}[(slot * 4u + ${k}u) * ${columns}u + column]`, ", ")})`;
 }
 
 /** Statements of one thread of a chain: carries a state through the slots, and leaves in place of each slot's own what comes into it. */
@@ -141,12 +141,34 @@ export function carryThrough({ columns, slots }: TileShape, memory: string, back
   return order
     .map(
       (k) => `
-      let own${k} = ${memory}[turn + ${k * 4 * columns}u + chain];
-      ${memory}[turn + ${k * 4 * columns}u + chain] = carried;
-      carried = fma(decays[turn + ${k * 4 * columns}u + chain], carried, carried + own${k});`,
+      let own${k} = ${memory}[${k * 4 * columns}u + chain];
+      ${memory}[${k * 4 * columns}u + chain] = carried;
+      carried = fma(decays[${k * 4 * columns}u + chain], carried, carried + own${k});`,
     )
     .join("");
 }
 
 /** Numbers in memory of the workgroup that one value a state and slot takes. */
 export const slotWords = ({ columns, slots }: TileShape): number => slots * 4 * columns;
+
+/** B and C that are selected by time, and so staged in memory of the workgroup. */
+export const selections = ({ has }: ScanVariant): ("B" | "C")[] =>
+  (["B", "C"] as const).filter((name) => !has.has(`constant${name}`));
+
+/** Statements that stage B and C of a tile, from place `stage` on. */
+export function stageTile(operands: Operands, variant: ScanVariant, shape: TileShape): string {
+  const names = selections(variant);
+  if (names.length === 0) return "";
+  const { parts, threads } = shape;
+  return `for (var i = lane; i < ${CHUNK * parts}u; i += ${threads}u) {
+      let part = i % ${parts}u;
+      let row = (b * p.length + timeOf(first + min(start + i / ${parts}u, count - 1u))) * p.groups + own;
+      ${names.map((name) => `staged${name}[stage + i] = ${ownQuad(operands, variant, shape, name, "row")};`).join("\n")}
+    }`;
+}
+
+/** WGSL of a thread's four numbers of B or C at its step s. */
+export function coefficient({ has }: ScanVariant, { parts, steps }: TileShape, name: "B" | "C", s: number): string {
+  if (has.has(`constant${name}`)) return `constant${name}`;
+  return `staged${name}[stage + (slot * ${steps}u + ${s}u) * ${parts}u + part]`;
+}

@@ -18,14 +18,15 @@ import {
 } from "./pieces.webgpu.ts";
 import { placeStates, stateOutputs } from "./states.webgpu.ts";
 import { type TileShape, tileShape } from "./tile.webgpu.ts";
-import { tileProgram } from "./tile-forward.webgpu.ts";
+import { forwardBytes, tileProgram } from "./tile-forward.webgpu.ts";
 
 /** Threads that fill a large card; a scan is cut finer until it has as many. */
 const WANTED_THREADS = 2 ** 18;
 const PIECE_LENGTHS = [256, 128, 64, 32];
-/** Workgroups of tiles that keep a large card busy, and how many are enough not to cut time into pieces. */
+/** Workgroups of tiles that keep a large card busy, and how many are enough for sequences of up to {@link LONG} steps. */
 const WANTED_GROUPS = 512;
 const ENOUGH_GROUPS = 96;
+const LONG = 8192;
 /** Steps for which one dispatch takes less than three do, however few channels there are. */
 const SHORT = 512;
 const TILE_COLUMNS = [32, 16];
@@ -41,10 +42,14 @@ function pieceLengthOf({ axes }: KernelCall): number {
 /** Tiles that go through whole sequences, if enough can at the same time. */
 function wholeShape(context: WebgpuKernelContext, call: KernelCall, variant: ScanVariant): TileShape | undefined {
   const { batch, length, groups, width } = piecesOf(call, 1);
+  const { maxComputeWorkgroupStorageSize: memory } = context.limits;
   const shapes = TILE_COLUMNS.flatMap((columns) => tileShape(variant, context, columns, TILE_STEPS) ?? []);
+  const held = shapes.filter((one) => forwardBytes(one) <= memory);
   const groupsOf = ({ channels }: TileShape): number => batch * groups * Math.ceil(width / channels);
-  const shape = shapes.find((one) => groupsOf(one) >= WANTED_GROUPS) ?? shapes.at(-1);
-  return shape && (groupsOf(shape) >= ENOUGH_GROUPS || length <= SHORT) ? shape : undefined;
+  const [widest, shape] = [held[0], held.at(-1)];
+  if (!widest || !shape) return undefined;
+  if (groupsOf(widest) >= WANTED_GROUPS) return widest;
+  return length <= SHORT || (length <= LONG && groupsOf(shape) >= ENOUGH_GROUPS) ? shape : undefined;
 }
 
 const selectiveScan: WebgpuKernel = (context, call) => {
