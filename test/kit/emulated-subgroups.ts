@@ -32,10 +32,14 @@ fn subgroupShuffleXor(value: f32, mask: u32) -> f32 {
   }));
 }
 
-function emulating(context: WebgpuKernelContext, size: number): WebgpuKernelContext {
+function emulating(context: WebgpuKernelContext, size: number, bindingBytes: number | undefined): WebgpuKernelContext {
+  const limits = new Proxy(context.limits, {
+    get: (own, name) =>
+      name === "maxStorageBufferBindingSize" ? (bindingBytes ?? own[name]) : Reflect.get(own, name, own),
+  });
   return {
     features: context.features,
-    limits: context.limits,
+    limits,
     subgroupSize: size,
     hasMatrixCores: false,
     precision: context.precision,
@@ -50,12 +54,14 @@ function emulating(context: WebgpuKernelContext, size: number): WebgpuKernelCont
 /**
  * The software device with subgroups of another size than its own four lanes, as cards have them: programs that exchange values with
  * `subgroupShuffle` and `subgroupShuffleXor` do so through memory of the workgroup.
+ *
+ * @param bindingBytes - what kernels are told that a binding may have at most, for those that cut their scratch by it
  */
-export async function openEmulatedSubgroups(size: number): Promise<Device> {
+export async function openEmulatedSubgroups(size: number, bindingBytes?: number): Promise<Device> {
   await useSoftwareGpu();
   const kernels = Object.entries(webgpuKernels).map(([name, kernel]) => {
     if (typeof kernel !== "function") return [name, kernel];
-    const own: WebgpuKernel = (context, call) => (kernel as WebgpuKernel)(emulating(context, size), call);
+    const own: WebgpuKernel = (context, call) => (kernel as WebgpuKernel)(emulating(context, size, bindingBytes), call);
     return [name, own];
   });
   return openWebgpu({}, Object.fromEntries(kernels));

@@ -9,7 +9,7 @@ import { encodeCarry } from "./carry.webgpu.ts";
 import { CHUNK } from "./chunk.ts";
 import { encodeLocal } from "./local.webgpu.ts";
 import { type Operands, placeOperands } from "./operands.webgpu.ts";
-import { makePartials, type Partials, rangesOf, sumPieces, sumSteps } from "./partials.webgpu.ts";
+import { makePartials, mostSteps, type Partials, rangesOf, sumPieces, sumSteps } from "./partials.webgpu.ts";
 import {
   markSegments,
   type Pieces,
@@ -108,7 +108,7 @@ interface Sweep {
 function sweep(context: WebgpuKernelContext, { outputs }: KernelCall, given: Sweep): void {
   const { variant, plan, program, bound, results, values } = given;
   const { pieces, tiles, sums } = plan;
-  const ranges = rangesOf(context, outputs, pieces, variant, sums);
+  const ranges = rangesOf(pieces, variant, mostSteps(context, outputs, pieces, variant, sums));
   const partials: Partials = makePartials(context, outputs, pieces, variant, sums, ranges);
   ranges.forEach((range: Range, i) => {
     const own = { ...values, ...partials.at, ...range };
@@ -150,9 +150,12 @@ function tilePlan(context: WebgpuKernelContext, call: KernelCall, variant: ScanV
   const tiles = Math.ceil(width / shape.channels);
   const sums = tiles * sumsOf(shape);
   const workgroups = batch * groups * tiles;
-  const isWhole = workgroups >= WANTED_GROUPS || (length <= LONG && workgroups >= ENOUGH_GROUPS) || length <= SHORT;
-  const isEnough = (steps: number): boolean => batch * channels * Math.ceil(length / steps) >= WANTED_THREADS;
-  const pieceLength = isWhole ? length : (PIECE_LENGTHS.find(isEnough) ?? PIECE_LENGTHS.at(-1)!);
+  const most = mostSteps(context, call.outputs, { groups }, variant, sums);
+  const isFull = workgroups >= WANTED_GROUPS || (length <= LONG && workgroups >= ENOUGH_GROUPS);
+  const isWhole = length <= SHORT || (isFull && length <= most);
+  const isRight = (steps: number): boolean =>
+    steps <= most && batch * channels * Math.ceil(length / steps) >= WANTED_THREADS;
+  const pieceLength = isWhole ? length : (PIECE_LENGTHS.find(isRight) ?? PIECE_LENGTHS.at(-1)!);
   const pieces = piecesOf(call, pieceLength);
   const program = (operands: Operands, isPacked: boolean): ReturnType<typeof lanesProgram> =>
     tileBackProgram(variant, operands, shape, isPacked, isWhole);

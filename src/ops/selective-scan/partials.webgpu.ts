@@ -15,16 +15,24 @@ export interface Partials {
 
 type Outputs = Readonly<Record<string, Tensor>>;
 
-/** Cuts the last phase so that sums for B and C fit: by sequences, and sequences by pieces where one alone is too long. */
-export function rangesOf(
+/** Steps, of any sequences, whose sums for B and C fit at a time. */
+export function mostSteps(
   { limits }: WebgpuKernelContext,
   outputs: Outputs,
-  { batch, length, groups, pieces, pieceLength }: Pieces,
-  { states, reverse }: ScanVariant,
+  { groups }: Pick<Pieces, "groups">,
+  { states }: ScanVariant,
   sums: number,
-): Range[] {
+): number {
   const bytes = 4 * sums * groups * states * perStep.filter((name) => outputs[name]).length;
-  const most = Math.min(MOST_BYTES, limits.maxStorageBufferBindingSize / 2) / Math.max(1, bytes);
+  return Math.min(MOST_BYTES, limits.maxStorageBufferBindingSize / 2) / Math.max(1, bytes);
+}
+
+/** Cuts the last phase so that sums for B and C fit: by sequences, and sequences by pieces where one alone is too long. */
+export function rangesOf(
+  { batch, length, pieces, pieceLength }: Pieces,
+  { reverse }: ScanVariant,
+  most: number,
+): Range[] {
   const batches = Math.min(batch, Math.max(1, Math.floor(most / length)));
   const count = batches * length <= most ? pieces : Math.max(1, Math.floor(most / pieceLength));
   const ranges: Range[] = [];

@@ -168,7 +168,7 @@ describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu", () =>
 
 describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu with subgroups as cards have them", () => {
   const segment = (time: number): number => (time < 70 ? 0 : 1);
-  const cases: [string, number, Setting][] = [
+  const cases: [string, number, Setting, number?][] = [
     ["whole sequences", 16, { batch: 2, length: 150, channels: 20, state: 16, groups: 1 }],
     [
       "pieces, two groups, in reverse",
@@ -176,13 +176,23 @@ describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu with su
       { batch: 1, length: 600, channels: 24, state: 16, groups: 2, reverse: true },
     ],
     ["constant B and C, five states", 16, { batch: 2, length: 70, channels: 6, state: 5, groups: 0 }],
+    [
+      "pieces and ranges of them",
+      32,
+      { batch: 2, length: 600, channels: 12, state: 4, groups: 1, reverse: true },
+      2 ** 15,
+    ],
+    ["sequences in ranges", 16, { batch: 3, length: 70, channels: 12, state: 4, groups: 1 }, 2 ** 13],
     ["segments", 32, { batch: 1, length: 150, channels: 20, state: 16, groups: 1, segments: 2, segment }],
   ];
-  it.each(cases)("has the outputs and gradients of float64: %s, subgroups of %i", async (_, size, setting) => {
-    const expected = await evaluate(await sharedDevice("reference"), setting);
-    using device = await openEmulatedSubgroups(size);
-    const actual = await evaluate(device, setting);
-    for (const [output, values] of Object.entries(expected))
-      expect(maxError(actual[output]!, values), output).toBeLessThan(3e-6);
-  });
+  it.each(cases)(
+    "has the outputs and gradients of float64: %s, subgroups of %i",
+    async (_, size, setting, bindingBytes) => {
+      const expected = await evaluate(await sharedDevice("reference"), setting);
+      using device = await openEmulatedSubgroups(size, bindingBytes);
+      const actual = await evaluate(device, setting);
+      for (const [output, values] of Object.entries(expected))
+        expect(maxError(actual[output]!, values), output).toBeLessThan(3e-6);
+    },
+  );
 });
