@@ -12,20 +12,41 @@ const provider = playwright({
   launchOptions: {
     executablePath,
     env: { ...process.env, ...libraries } as Record<string, string>,
-    args: ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"],
+    // SwiftShader, which device "auto" leaves alone
+    args: [
+      "--enable-unsafe-webgpu",
+      "--use-webgpu-adapter=swiftshader",
+      "--no-sandbox",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-sync",
+    ],
   },
 });
 
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /** Tests in headless Chromium, on a page that may or may not share memory between threads. */
-function inBrowser(name: string, headers: Record<string, string>): TestProjectConfiguration {
+function inBrowser(
+  name: string,
+  headers: Record<string, string>,
+  folder = "test/browser",
+  environment: Readonly<Record<string, string>> = {},
+): TestProjectConfiguration {
   return {
-    resolve: { alias: { "#platform": source("src/platform/browser.ts") } },
+    resolve: {
+      alias: [
+        { find: "#platform", replacement: source("src/platform/browser.ts") },
+        // the browser brings its own
+        { find: /^.*\/software-gpu\.ts$/, replacement: source("test/browser/webgpu/software-gpu.ts") },
+      ],
+    },
     server: { headers },
+    define: { "process.env": JSON.stringify(environment) },
     test: {
       name,
-      include: ["test/browser/*.browser.test.ts"],
+      include: [`${folder}/*.browser.test.ts`],
       testTimeout: 30_000,
       browser: {
         enabled: true,
@@ -56,6 +77,11 @@ export default defineConfig({
       },
       inBrowser("browser", isolation),
       inBrowser("browser-plain", {}),
+      inBrowser("browser-webgpu", {}, "test/browser/webgpu", {
+        MAMBA_TEST_BACKENDS: "webgpu",
+        MAMBA_TEST_CASES: "2",
+        MAMBA_TEST_GPU: "system",
+      }),
     ],
   },
 });

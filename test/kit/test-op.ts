@@ -81,6 +81,12 @@ function sharedValidator(profile: GpuProfile): Promise<ShaderValidator> {
   return known;
 }
 
+/**
+ * Where the first cases are enough, as in a browser, whose GPU is held to the same reference in Node already: how many of each op, by
+ * the environment variable MAMBA_TEST_CASES. Gradients are then not held to differences.
+ */
+const sampledCases = Number(process.env["MAMBA_TEST_CASES"] ?? 0);
+
 /** Standard normal values. */
 export const normal: Fill = (random, shape) => random.normals(sizeOf(shape));
 /** Uniform values between two bounds. */
@@ -102,14 +108,14 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
   if (!differentiable && fastBackends.length === 0) return;
   const execute = run ?? ((inputs, params) => apply(op, inputs, params));
   describe(op.name, () => {
-    cases.forEach((given, number) => {
+    cases.slice(0, sampledCases || cases.length).forEach((given, number) => {
       const title = caseTitle(given, number);
       const drawn = drawInputs(op, given, number);
       let oracle: Evaluation;
       beforeAll(async () => {
         oracle = await evaluate(await sharedDevice("reference"), given, drawn, execute, differentiable);
       });
-      if (differentiable) {
+      if (differentiable && sampledCases === 0) {
         it(`has the gradient that central differences give: ${title}`, async () => {
           await checkDifferences(op, await sharedDevice("reference"), given, drawn, execute, oracle);
         });
