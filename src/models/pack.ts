@@ -6,6 +6,11 @@ import type { MambaLMParameters } from "./mamba-parameters.ts";
 
 const projections = /(?:inProj|xProj|dtProj|outProj|lmHead)\.weight$/;
 
+/** Whether a parameter of this name is a matrix that products or embeddings read, so that its type may be a smaller one. */
+export function isProjection(name: string): boolean {
+  return projections.test(name) || name === "backbone.embedding.weight";
+}
+
 /** Whether matrix kernels read a parameter of this name, so that it may lie in panels. */
 export function isPackable(name: string, config: MambaConfig): boolean {
   return projections.test(name) || (config.tieEmbeddings && name === "backbone.embedding.weight");

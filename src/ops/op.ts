@@ -228,7 +228,7 @@ function checkDtypes(op: Op, inputs: Tensors): DType {
 function isWeightFormat(op: Op, argument: Argument, { dtype, layout, device }: Tensor): boolean {
   if (dtype === "float32" || dtype === "float64" || !op.packed?.includes(argument.name)) return false;
   if (!weightTypesOf(device.name).includes(dtype)) return false;
-  return layout === "panels8" || device.name === "reference";
+  return layout === "panels8" || device.name !== "wasm";
 }
 
 function wrongDtype(op: Op, argument: Argument, input: Tensor, expected: string): DtypeError {

@@ -7,7 +7,7 @@ import {
   readMambaConfig,
   type TensorEntry,
 } from "../checkpoints/index.ts";
-import { isPackable, type MambaConfig, MambaLM } from "../models/index.ts";
+import { isPackable, isProjection, type MambaConfig, MambaLM } from "../models/index.ts";
 import type { MambaLMParameters } from "../models/mamba-parameters.ts";
 import { packWeight } from "../ops/linear/index.ts";
 import type { Device } from "../tensor/device.ts";
@@ -29,7 +29,10 @@ export interface LoadProgress {
 /** Options of {@link loadMamba}. */
 export interface LoadMambaOptions {
   readonly device: Device;
-  /** Element type of the weights on the device; default: float64 on the reference device, else float32. */
+  /**
+   * Element type of the weights on the device; default: float64 on the reference device, else float32. On webgpu also float16, of
+   * embedding and projections; everything else stays float32.
+   */
   readonly dtype?: DType;
   /** Pack weights for the matrix kernels; for inference only. Default true. */
   readonly pack?: boolean;
@@ -72,9 +75,10 @@ export async function loadMamba(files: FileSet, options: LoadMambaOptions): Prom
 function weightType({ device, dtype }: LoadMambaOptions): DType {
   const own: DType = device.name === "reference" ? "float64" : "float32";
   const chosen = dtype ?? own;
-  if (chosen === "float32" || chosen === own) return chosen;
+  const known: DType[] = device.name === "webgpu" ? ["float32", "float16"] : [...new Set<DType>([own, "float32"])];
+  if (known.includes(chosen)) return chosen;
   throw new ConfigError(
-    `load: weights on ${device.name} must be ${own === "float32" ? own : `${own} or float32`}; got ${chosen}; leave dtype out`,
+    `load: weights on ${device.name} must be ${known.join(" or ")}; got ${chosen}; leave dtype out`,
     { dtype: chosen, device: device.name },
   );
 }
@@ -102,9 +106,10 @@ async function loadTensors(
       throwIfAborted(options.signal, "load");
       const data = await entry.read();
       await fingerprint.add(name, data);
-      const values = convertArray(data, entry.dtype, dtype);
+      const type = dtype === "float16" && !isProjection(name) ? "float32" : dtype;
+      const values = convertArray(data, entry.dtype, type);
       const shape = name.endsWith("conv.weight") ? [config.dInner, config.dConv] : entry.shape;
-      const made = tensor(values, shape, { device: options.device, dtype });
+      const made = tensor(values, shape, { device: options.device, dtype: type });
       loaded.push([name, made]);
       if (shouldPack(name, config, options)) loaded[loaded.length - 1] = [name, packed(made)];
       loadedBytes += entry.byteLength;

@@ -11,10 +11,10 @@ export function denseIds(context: WebgpuKernelContext, ids: Tensor): { bound: Bo
   return ids.dense ? { bound: ids, offset: ids.offset } : { bound: denseCopy(context, ids), offset: 0 };
 }
 
-const gather: Program = {
-  name: "embedding",
+const gather = (isHalf: boolean): Program => ({
+  name: `embedding${isHalf ? " half" : ""}`,
   bindings: [
-    { name: "table", type: "f32" },
+    { name: "table", type: isHalf ? "u32" : "f32" },
     { name: "ids", type: "i32" },
     { name: "out", type: "f32", write: true },
     { name: "failure", type: "atomic<u32>", write: true },
@@ -31,9 +31,13 @@ const gather: Program = {
   let id = ids[p.idsOffset + token];
   var value = 0.0;
   if (id < 0 || u32(id) >= p.vocab) { fail(p.code, id, token); }
-  else { value = table[p.tableOffset + u32(id) * p.tableRow + index % p.channels]; }
+  else {
+    let at = p.tableOffset + u32(id) * p.tableRow + index % p.channels;
+    value = ${isHalf ? "unpack2x16float(table[at / 2u])[at % 2u]" : "table[at]"};
+  }
   out[p.outOffset + index] = value;`,
-};
+});
+const gatherPrograms = { float32: gather(false), float16: gather(true) };
 
 /** Tokens whose ids are looked through together; an id has one bit for each such block, in words of 32. */
 const BLOCK = 64;
@@ -91,14 +95,20 @@ const collect: Program = {
 const embedding: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [table, ids, y] = [inputs["table"]!, inputs["ids"]!, outputs["y"]!];
   if (y.size === 0) return;
-  const own = weightOf(context, table);
+  const isHalf = table.dtype === "float16";
+  const own = isHalf ? { bound: table, offset: table.offset, rowStride: table.strides[0]! } : weightOf(context, table);
   const rows = denseIds(context, ids);
   const { memory, code } = context.failure("ids", axes["vocab"]!);
   const params = {
     ...{ count: y.size, channels: axes["channels"]!, vocab: axes["vocab"]!, code },
     ...{ tableOffset: own.offset, tableRow: own.rowStride, idsOffset: rows.offset, outOffset: y.offset },
   };
-  context.dispatch(gather, [own.bound, rows.bound, y, memory], params, Math.ceil(y.size / WORKGROUP));
+  context.dispatch(
+    gatherPrograms[isHalf ? "float16" : "float32"],
+    [own.bound, rows.bound, y, memory],
+    params,
+    Math.ceil(y.size / WORKGROUP),
+  );
 };
 
 const embeddingBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => {

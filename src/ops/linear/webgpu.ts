@@ -1,10 +1,14 @@
 import type { Bound, Program, WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { encodeProduct, type GpuMatrix, transposedMatrix } from "../matmul/product.webgpu.ts";
+import { HALF_VECTOR } from "../matmul/gpu-matrix.ts";
+import { encodeProduct, type GpuMatrix, roundsProducts, transposedMatrix } from "../matmul/product.webgpu.ts";
+import { MOST_THIN_ROWS } from "../matmul/thin.webgpu.ts";
 import { copyInto, denseCopy } from "../movement/webgpu.ts";
 import { sumRows } from "../reduce/webgpu.ts";
 
 const WORKGROUP = 64;
+/** The least rows and columns of a product on matrix cores. */
+const LEAST_MATRIX = 16;
 
 function rowCount(x: Tensor): number {
   return x.shape.slice(0, -1).reduce((product, size) => product * size, 1);
@@ -25,9 +29,12 @@ export function rowsOf(context: WebgpuKernelContext, x: Tensor): GpuMatrix {
   return { bound: x, offset: x.offset, rowStride, columnStride: 1, batchStride: 0 };
 }
 
-/** A weight [rows columns], unpacked first where it lies in panels. */
+/** A weight [rows columns], unpacked first where it lies in panels, widened first where it is float16. */
 export function weightOf(context: WebgpuKernelContext, w: Tensor): GpuMatrix {
   const columns = w.shape[1]!;
+  if (w.dtype === "float16") {
+    return { bound: widened(context, w), offset: 0, rowStride: columns, columnStride: 1, batchStride: 0 };
+  }
   const isPlain = w.layout === "strided";
   return {
     bound: isPlain ? w : unpacked(context, w),
@@ -38,16 +45,27 @@ export function weightOf(context: WebgpuKernelContext, w: Tensor): GpuMatrix {
   };
 }
 
+/** A float16 weight as it lies where the product of x with it reads it so, else {@link weightOf}. */
+function weightFor(context: WebgpuKernelContext, w: Tensor, x: GpuMatrix, rows: number): GpuMatrix {
+  if (w.dtype !== "float16") return weightOf(context, w);
+  const isAligned = [w.offset, w.strides[0]!, w.shape[1]!].every((number) => number % HALF_VECTOR === 0);
+  const isThin = rows <= MOST_THIN_ROWS && x.offset % 4 === 0 && x.rowStride % 4 === 0;
+  const isWide = rows >= LEAST_MATRIX && w.shape[0]! >= LEAST_MATRIX && roundsProducts(context);
+  if (!isAligned || !(isThin || isWide)) return weightOf(context, w);
+  return { bound: w, offset: w.offset, rowStride: w.strides[0]!, columnStride: 1, batchStride: 0, isHalf: true };
+}
+
 function denseMatrix(y: Tensor): GpuMatrix {
   return { bound: y, offset: y.offset, rowStride: y.shape.at(-1)!, columnStride: 1, batchStride: 0 };
 }
 
 const linear: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [x, w, bias, y] = [inputs["x"]!, inputs["w"]!, inputs["bias"], outputs["y"]!];
+  const [a, rows] = [rowsOf(context, x), rowCount(y)];
   encodeProduct(context, {
-    ...{ batch: 1, rows: rowCount(y), inner: axes["inFeatures"]!, columns: axes["outFeatures"]! },
-    a: rowsOf(context, x),
-    b: transposedMatrix(weightOf(context, w)),
+    ...{ batch: 1, rows, inner: axes["inFeatures"]!, columns: axes["outFeatures"]! },
+    a,
+    b: transposedMatrix(weightFor(context, w, a, rows)),
     y: denseMatrix(y),
     ...(bias ? { bias: { bound: bias, offset: bias.offset } } : {}),
   });
@@ -114,6 +132,27 @@ function unpack(context: WebgpuKernelContext, packed: Tensor, out: Bound, outOff
 function unpacked(context: WebgpuKernelContext, packed: Tensor): Bound {
   const to = context.scratch(4 * packed.size);
   unpack(context, packed, to, 0);
+  return to;
+}
+
+const widenProgram: Program = {
+  name: "widenWeight",
+  bindings: [
+    { name: "w", type: "u32" },
+    { name: "out", type: "f32", write: true },
+  ],
+  params: ["columns:u32", "wOffset:u32", "wRow:u32", "count:u32"],
+  workgroup: WORKGROUP,
+  body: `
+  if (index >= p.count) { return; }
+  let at = p.wOffset + (index / p.columns) * p.wRow + index % p.columns;
+  out[index] = unpack2x16float(w[at / 2u])[at % 2u];`,
+};
+
+function widened(context: WebgpuKernelContext, w: Tensor): Bound {
+  const to = context.scratch(4 * w.size);
+  const params = { columns: w.shape[1]!, wOffset: w.offset, wRow: w.strides[0]!, count: w.size };
+  context.dispatch(widenProgram, [w, to], params, Math.ceil(w.size / WORKGROUP));
   return to;
 }
 

@@ -13,9 +13,11 @@ import type { Device, DeviceName } from "../../tensor/device.ts";
 import type { TypedArray } from "../../tensor/dtype.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
+import { cast } from "../cast/index.ts";
 import { openDevice } from "../devices.ts";
 import { add } from "../elementwise/index.ts";
-import { packWeight } from "../linear/index.ts";
+import { embedding } from "../embedding/index.ts";
+import { linear, packWeight } from "../linear/index.ts";
 import { concat, copy, reshape, slice } from "../movement/index.ts";
 import { apply } from "../op.ts";
 import { rmsNorm } from "../rms-norm/index.ts";
@@ -214,6 +216,28 @@ describe.runIf(fastBackends.includes("wasm"))("mambaBlockStep with weights of sm
     for (const [i, values] of results["wasm"]!.entries())
       expect(maxError(values, results["reference"]![i]!)).toBeLessThan(limit);
   });
+});
+
+it.runIf(fastBackends.includes("webgpu"))("reads float16 weights on a GPU: products, steps, embeddings", async () => {
+  const device = await sharedDevice("webgpu");
+  const { draw, step, state, parameters } = makeBlock(device, { bias: false }, wideConfig);
+  const rounded = { ...parameters };
+  const same = { ...parameters };
+  for (const part of ["inProj", "xProj", "outProj"] as const) {
+    const weight = cast(parameters[part].weight, "float16");
+    Object.assign(rounded, { [part]: { ...parameters[part], weight } });
+    Object.assign(same, { [part]: { ...parameters[part], weight: cast(weight, "float32") } });
+  }
+  // few rows, and more than the few programs take
+  for (const batch of [1, 10]) {
+    const [x, before] = [draw([batch, wideConfig.dModel], 1), state(batch)];
+    const [half, whole] = [step(x, before, false, rounded), step(x, before, false, same)];
+    await expectSame(half.y, whole.y);
+    await expectSame(half.state.ssm, whole.state.ssm);
+    await expectSame(linear(x, rounded.inProj.weight), linear(x, same.inProj.weight));
+  }
+  const ids = tensor(Int32Array.of(1, 0, 5), [3], { device });
+  await expectSame(embedding(rounded.inProj.weight, ids), embedding(same.inProj.weight, ids), 0);
 });
 
 it.runIf(fastBackends.includes("wasm"))("gives the same bits for any number of threads", async () => {

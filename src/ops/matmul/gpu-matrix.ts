@@ -8,7 +8,7 @@ export interface GpuMatrix {
   readonly rowStride: number;
   readonly columnStride: number;
   readonly batchStride: number;
-  /** Whether elements are float16, in rows that are padded with zeros to {@link HALF_VECTOR}; only matrix cores read such. */
+  /** Whether elements are float16, in rows that are padded with zeros to {@link HALF_VECTOR}; only matrix cores read such, and thin products as b. */
   readonly isHalf?: boolean;
 }
 

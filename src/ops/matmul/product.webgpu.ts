@@ -47,8 +47,9 @@ export function encodeProduct(context: WebgpuKernelContext, product: GpuProduct)
   if (batch * rows * columns === 0) return;
   const along = alongOf(product);
   const isHalf = a.isHalf || b.isHalf;
-  const isContiguous = along.a === "inner" && along.b === "inner" && !isHalf;
-  if (isContiguous && rows <= MOST_THIN_ROWS) encodeThin(context, product);
+  const isInner = along.a === "inner" && along.b === "inner";
+  const isContiguous = isInner && !isHalf;
+  if (isInner && !a.isHalf && rows <= MOST_THIN_ROWS) encodeThin(context, product);
   else if (isContiguous && columns <= MOST_THIN_ROWS && !product.bias) encodeThin(context, exchanged(product));
   else if (isHalf || onMatrixCores(context, product)) encodeMatrixCores(context, product);
   else if (isLarge(product) && along.a !== "strided" && along.b !== "strided") {
@@ -67,7 +68,14 @@ function encodeStrided(context: WebgpuKernelContext, product: GpuProduct): void 
 
 function encodeThin(context: WebgpuKernelContext, product: GpuProduct): void {
   const { batch, rows, inner, columns, bias, adds = false } = product;
-  const program = thinProgram({ rows, hasBias: bias !== undefined, adds, subgroups: context.subgroupSize === 32 });
+  const subgroups = context.subgroupSize === 32;
+  const program = thinProgram({
+    rows,
+    hasBias: bias !== undefined,
+    adds,
+    isHalf: product.b.isHalf === true,
+    subgroups,
+  });
   const groupsOfColumns = Math.ceil(columns / THIN_COLUMNS);
   const values = {
     ...{ inner, columns, groupsOfColumns, biasOffset: bias?.offset ?? 0 },

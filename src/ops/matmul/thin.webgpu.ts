@@ -6,6 +6,8 @@ export interface ThinVariant {
   readonly rows: number;
   readonly hasBias: boolean;
   readonly adds: boolean;
+  /** Whether b is float16. */
+  readonly isHalf: boolean;
   /** Whether 32 neighbouring threads can add up among themselves. */
   readonly subgroups: boolean;
 }
@@ -27,10 +29,14 @@ export const thinParams: Program["params"] = [
 const lines = (count: number, code: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => code(i)).join("\n");
 
+/** WGSL: four numbers of float16; every device can do it, with or without float16 arithmetic. */
+const widen =
+  "fn widened(bits: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y)); }\n";
+
 /** Each column of b is read once, by neighbouring threads, for all rows of a. */
-export function thinProgram({ rows, hasBias, adds, subgroups }: ThinVariant): Program {
+export function thinProgram({ rows, hasBias, adds, isHalf, subgroups }: ThinVariant): Program {
   return programNamed(
-    `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${subgroups ? " subgroups" : ""}`,
+    `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isHalf ? " half" : ""}${subgroups ? " subgroups" : ""}`,
     () => {
       const each = (code: (row: number, column: number) => string): string =>
         lines(rows, (row) => lines(COLUMNS, (column) => code(row, column)));
@@ -42,13 +48,13 @@ export function thinProgram({ rows, hasBias, adds, subgroups }: ThinVariant): Pr
         ...(subgroups ? { requires: ["subgroups"] } : {}),
         bindings: [
           { name: "a", type: "vec4<f32>" },
-          { name: "b", type: "vec4<f32>" },
+          { name: "b", type: isHalf ? "vec2<u32>" : "vec4<f32>" },
           ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
           { name: "out", type: "f32", write: true },
         ],
         params: thinParams,
         workgroup: THIN_THREADS,
-        declarations: subgroups ? "" : groupSum(THIN_THREADS, LANES),
+        declarations: `${isHalf ? widen : ""}${subgroups ? "" : groupSum(THIN_THREADS, LANES)}`,
         body: `
   let batch = group / p.groupsOfColumns;
   let first = (group % p.groupsOfColumns) * ${THIN_COLUMNS}u + (lane / ${LANES}u) * ${COLUMNS}u;
@@ -57,7 +63,7 @@ export function thinProgram({ rows, hasBias, adds, subgroups }: ThinVariant): Pr
   ${lines(COLUMNS, (c) => `let b${c} = bStart + min(first + ${c}u, p.columns - 1u) * (p.bColumn / 4u);`)}
   ${each((row, c) => `var sum${row}_${c} = vec4<f32>(0.0);`)}
   for (var k = lane % ${LANES}u; k < p.inner / 4u; k += ${LANES}u) {
-    ${lines(COLUMNS, (c) => `let w${c} = b[b${c} + k];`)}
+    ${lines(COLUMNS, (c) => `let w${c} = ${isHalf ? `widened(b[b${c} + k])` : `b[b${c} + k]`};`)}
     ${lines(rows, (row) => `{ let x = a[aStart + ${row}u * (p.aRow / 4u) + k]; ${lines(COLUMNS, (c) => `sum${row}_${c} = fma(x, w${c}, sum${row}_${c});`)} }`)}
   }
   ${each(
