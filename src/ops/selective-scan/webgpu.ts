@@ -23,10 +23,8 @@ import { forwardBytes, tileProgram } from "./tile-forward.webgpu.ts";
 /** Threads that fill a large card; a scan is cut finer until it has as many. */
 const WANTED_THREADS = 2 ** 18;
 const PIECE_LENGTHS = [256, 128, 64, 32];
-/** Workgroups of tiles that keep a large card busy, and how many are enough for sequences of up to {@link LONG} steps. */
+/** Workgroups of tiles that keep a large card busy: with fewer, three phases took less time on one. */
 const WANTED_GROUPS = 512;
-const ENOUGH_GROUPS = 96;
-const LONG = 8192;
 /** Steps for which one dispatch takes less than three do, however few channels there are. */
 const SHORT = 512;
 const TILE_COLUMNS = [32, 16];
@@ -49,7 +47,7 @@ function wholeShape(context: WebgpuKernelContext, call: KernelCall, variant: Sca
   const [widest, shape] = [held[0], held.at(-1)];
   if (!widest || !shape) return undefined;
   if (groupsOf(widest) >= WANTED_GROUPS) return widest;
-  return length <= SHORT || (length <= LONG && groupsOf(shape) >= ENOUGH_GROUPS) ? shape : undefined;
+  return length <= SHORT ? shape : undefined;
 }
 
 const selectiveScan: WebgpuKernel = (context, call) => {
