@@ -11,6 +11,8 @@ export interface InductionHeadsOptions extends TaskOptions {
   readonly vocabSize?: number;
   /** Most questions of a row; default 1. */
   readonly queries?: number;
+  /** The step from which rows ask one question; default never. */
+  readonly queriesUntil?: number | undefined;
 }
 
 /**
@@ -22,13 +24,13 @@ export interface InductionHeadsOptions extends TaskOptions {
  * behind the others too. Scored are the triggers but the first, so with one question only the last position.
  *
  * Questions inside a row shorten the way from answer to question: training leaves the plateau where only the
- * distribution of answers is known much sooner.
+ * distribution of answers is known much sooner. From step `queriesUntil` on every row asks once, at the end.
  *
  * @throws ConfigError if length is below 2 queries + 1 or vocabSize below 3
  * @see Gu & Dao 2023, section 4.1.2; Olsson et al. 2022, "In-context learning and induction heads"
  */
 export function inductionHeads(options: InductionHeadsOptions): BatchSource {
-  const { length, vocabSize = 16, queries = 1, batch, seed } = options;
+  const { length, vocabSize = 16, queries = 1, queriesUntil = Number.POSITIVE_INFINITY, batch, seed } = options;
   checkSize("inductionHeads", "queries", queries, 1);
   checkSize("inductionHeads", "length", length, 2 * queries + 1);
   checkSize("inductionHeads", "vocabSize", vocabSize, 3);
@@ -40,9 +42,10 @@ export function inductionHeads(options: InductionHeadsOptions): BatchSource {
       const random = new Random(seed, step);
       const ids = Int32Array.from({ length: batch * length }, () => random.integer(trigger));
       const targets = new Int32Array(batch * length).fill(-1);
+      const most = step < queriesUntil ? queries : 1;
       for (let row = 0; row < batch; row++) {
         const own = ids.subarray(row * length, (row + 1) * length);
-        const places = triggerPlaces(random, length, 1 + random.integer(queries));
+        const places = triggerPlaces(random, length, 1 + random.integer(most));
         const answer = own[places[0]! + 1]!;
         places.forEach((place, i) => {
           own[place] = trigger;

@@ -31,6 +31,14 @@ describe("inductionHeads", () => {
     expect(Math.min(...answers.slice(0, 15))).toBeGreaterThan(5);
   });
 
+  it("asks once from step `queriesUntil` on", async () => {
+    const source = inductionHeads({ length: 12, queries: 3, queriesUntil: 2, batch: 200, seed: 5 });
+    const scored = async (step: number) => (await source.batch(step)).targets.filter((target) => target >= 0).length;
+    expect(await scored(1)).toBeGreaterThan(250);
+    expect(await scored(2)).toBe(200);
+    expect(await scored(9)).toBe(200);
+  });
+
   it("asks up to `queries` times in a row, always for what followed the first trigger", async () => {
     const batch = await take(inductionHeads({ length: 12, queries: 3, batch: 900, seed: 5 }), 1);
     const targets = rowsOf(batch.targets, batch);

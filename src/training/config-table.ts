@@ -190,6 +190,7 @@ const data = {
           least: 1,
           default: 1,
         },
+        queriesUntil: size("Step of training from which rows have one question; left out, never."),
       },
     },
     {

@@ -20,7 +20,10 @@ export function taskSource(
   const shared = { batch, length, seed };
   switch (data.task) {
     case "induction-heads":
-      return inductionHeads({ ...shared, vocabSize: data.vocabSize, queries: part === "training" ? data.queries : 1 });
+      return inductionHeads({
+        ...{ ...shared, vocabSize: data.vocabSize },
+        ...(part === "training" ? { queries: data.queries, queriesUntil: data.queriesUntil } : {}),
+      });
     case "selective-copying":
       return selectiveCopying({ ...shared, vocabSize: data.vocabSize, tokens: data.tokens });
     case "associative-recall":
