@@ -165,7 +165,11 @@ describe("device auto", () => {
 
   it.each([
     ["none", undefined],
-    ["SwiftShader", {}],
+    // the adapter of the tests, unless they run on a card
+    [
+      "SwiftShader",
+      process.env["MAMBA_TEST_GPU"] === "system" ? { info: { ...info, description: "SwiftShader" } } : {},
+    ],
     ["a fallback adapter", { info: { ...info, isFallbackAdapter: true } }],
     ["llvmpipe", { info: { ...info, vendor: "mesa", description: "llvmpipe (LLVM 15.0.6, 256 bits)" } }],
     ["a card that opens no device", { info, requestDevice: () => Promise.reject(new TypeError("busy")) }],
