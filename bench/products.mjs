@@ -1,4 +1,5 @@
-// Times linear maps of mamba-130m, their gradients, and the fused output head, as GFLOP/s and GB/s of weights.
+// Times linear maps of mamba-130m with weights of every type, their gradients, and the fused output head, as GFLOP/s (Gop/s of int8
+// and int4) and GB/s of weights.
 //   node bench/products.mjs [--threads 1] [--runs 15] [--plain] [--json]
 import { parseArgs } from "node:util";
 import { valueAndGrad } from "mamba.ts/autograd";
@@ -68,6 +69,14 @@ for (const [rows, inner, columns] of shapes) {
   const operations = 2 * rows * inner * columns;
   const name = `[${rows} ${inner}] by ${columns} columns`;
   report(`${name}, packed`, await fastest(() => [linear(x, packed)]), operations, inner * columns * 4);
+  const smaller = inner % 32 === 0 ? ["float16", "bfloat16", "int8", "int4"] : ["float16", "bfloat16"];
+  for (const dtype of smaller) {
+    const before = device.memory().used;
+    const rounded = packWeight(w, dtype);
+    const bytes = device.memory().used - before;
+    report(`${name}, ${dtype}`, await fastest(() => [linear(x, rounded)]), operations, bytes);
+    rounded.dispose();
+  }
   report(`${name}, plain`, await fastest(() => [linear(x, w)]), operations, inner * columns * 4);
   if (rows > 4) {
     const step = () => Object.values(valueAndGrad(() => scope(() => sum(linear(x, w))), { x, w }).gradients);

@@ -6,12 +6,14 @@ import { OutOfMemoryError } from "../tensor/errors.ts";
  * @param bytes - what they need
  * @param limit - what is free
  * @param what - whose weights, for the message
+ * @param smaller - what they would need in other types, in words
  * @throws OutOfMemoryError with both numbers as facts
  */
-export function checkFits(bytes: number, limit: number, what: string): void {
+export function checkFits(bytes: number, limit: number, what: string, smaller: readonly string[] = []): void {
   if (bytes <= limit) return;
   throw new OutOfMemoryError(
-    `${what}: weights must fit the memory that is free, ${formatMiB(limit)}; they need ${formatMiB(bytes)}; ` +
+    `${what}: weights must fit the memory that is free, ${formatMiB(limit)}; they need ${formatMiB(bytes)}` +
+      `${smaller.length ? `, ${smaller.join(", ")}` : ""}; ` +
       "dispose of other models, choose a smaller one, or open a device with more memory",
     { needed: bytes, free: limit },
   );

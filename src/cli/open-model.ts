@@ -2,20 +2,20 @@ import type { FileSet } from "#platform";
 import type { MambaLM } from "../models/index.ts";
 import type { CausalLM } from "../pretrained/causal-lm.ts";
 import type { Device } from "../tensor/device.ts";
-import { type DeviceFlags, deviceOptions, type SourceFlags, sourceOptions } from "./options.ts";
+import { type DeviceFlags, deviceOptions, type SourceFlags, sourceOptions, type WeightFlags } from "./options.ts";
 import { Progress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Opens a language model as the flags say, with progress and warnings on standard error. */
 export async function openModel(
   model: string,
-  flags: DeviceFlags & SourceFlags,
+  flags: DeviceFlags & SourceFlags & WeightFlags,
   terminal: Terminal,
 ): Promise<CausalLM> {
   const { CausalLM } = await import("../pretrained/causal-lm.ts");
   const progress = new Progress(terminal);
   try {
-    const options = { ...sourceOptions(flags), ...deviceOptions(flags) };
+    const options = { ...sourceOptions(flags), ...deviceOptions(flags), dtype: flags.dtype };
     const lm = await CausalLM.fromPretrained(model, {
       ...options,
       progress: progress.onBytes,
@@ -57,7 +57,7 @@ export interface OpenWeights {
  */
 export async function openWeights(
   name: string,
-  flags: DeviceFlags & SourceFlags,
+  flags: DeviceFlags & SourceFlags & WeightFlags,
   pack: boolean,
   terminal: Terminal,
 ): Promise<OpenWeights> {
@@ -68,7 +68,7 @@ export async function openWeights(
   const device = await openDevice(wanted, options);
   const progress = new Progress(terminal);
   try {
-    const loadOptions = { device, pack, progress: progress.onBytes, signal: terminal.signal };
+    const loadOptions = { device, dtype: flags.dtype, pack, progress: progress.onBytes, signal: terminal.signal };
     const { model, warnings } = await loadMamba(files, loadOptions);
     progress.clear();
     warnAll(warnings, terminal);

@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { DeviceName } from "../tensor/device.ts";
+import type { DType } from "../tensor/dtype.ts";
 
 /** Reads a whole number in a range. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -50,6 +51,11 @@ export interface DeviceFlags {
   readonly threads?: number;
 }
 
+/** How weights are held for inference. */
+export interface WeightFlags {
+  readonly dtype?: DType;
+}
+
 /** Where a model comes from. */
 export interface SourceFlags {
   readonly revision?: string;
@@ -69,6 +75,16 @@ export function withDevice(command: Command): Command {
   return command
     .addOption(new Option("--device <name>", "where to compute").choices(names).default("auto"))
     .option("--threads <n>", "threads of the wasm device; 0: the calling thread alone", wholeNumber(0, 16));
+}
+
+/** Adds `--dtype`. */
+export function withWeights(command: Command): Command {
+  const names = ["float32", "float16", "bfloat16", "int8", "int4"];
+  return command.addOption(
+    new Option("--dtype <type>", "element type of the large weights (default: blocks as stored, else float32)").choices(
+      names,
+    ),
+  );
 }
 
 /** Adds what concerns models on a hub. */

@@ -8,7 +8,7 @@ export { KeyValueState } from "./key-value-state.ts";
 export type { ForwardOptions, LanguageModel, Recompute, RecurrentState } from "./language-model.ts";
 export { MambaLM } from "./mamba-lm.ts";
 export { initialiseMambaLM, type MambaLMParameters } from "./mamba-parameters.ts";
-export { isPackable, isProjection, packParameters } from "./pack.ts";
+export { isPackable, isProjection, packParameters, parameterType } from "./pack.ts";
 export { type MambaPreset, mambaParameterCount, mambaPreset } from "./presets.ts";
 export {
   type ClassifyOptions,

@@ -7,15 +7,22 @@ import {
   readMambaConfig,
   type TensorEntry,
 } from "../checkpoints/index.ts";
-import { isPackable, isProjection, type MambaConfig, MambaLM } from "../models/index.ts";
+import { type MambaConfig, MambaLM } from "../models/index.ts";
 import type { MambaLMParameters } from "../models/mamba-parameters.ts";
 import { packWeight } from "../ops/linear/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { convertArray, type DType } from "../tensor/dtype.ts";
-import { ConfigError, throwIfAborted } from "../tensor/errors.ts";
+import { CheckpointError, DtypeError, throwIfAborted } from "../tensor/errors.ts";
 import { nestParameters } from "../tensor/parameters.ts";
-import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { quantizedTensor } from "../tensor/quantized-tensor.ts";
+import { sizeOf } from "../tensor/shape.ts";
+import { backendOf, type Tensor, tensor } from "../tensor/tensor.ts";
+import { isQuantized, weightTypesOf } from "../tensor/weight-formats.ts";
 import { Fingerprint } from "./fingerprint.ts";
+import { type PlannedWeight, planWeights, type WeightPlan } from "./weight-plan.ts";
+
+/** Elements of float32 at each end of a tensor that a fingerprint looks at. */
+const END_ELEMENTS = 16_384;
 
 /** What loading reports while it goes on. */
 export interface LoadProgress {
@@ -30,8 +37,9 @@ export interface LoadProgress {
 export interface LoadMambaOptions {
   readonly device: Device;
   /**
-   * Element type of the weights on the device; default: float64 on the reference device, else float32. On webgpu also float16, of
-   * embedding and projections; everything else stays float32.
+   * Element type of the weights on the device; default: float64 on the reference device, else matrices stored in blocks of int8 and
+   * int4 as they are where the device can, and all else in float32. What of a smaller type, see `docs/quantization.md`; on webgpu float16
+   * alone, of embedding and projections.
    */
   readonly dtype?: DType;
   /** Pack weights for the matrix kernels; for inference only. Default true. */
@@ -61,40 +69,36 @@ export async function loadMamba(files: FileSet, options: LoadMambaOptions): Prom
   const file = await openCheckpoint(files);
   try {
     const { entries, config, warnings } = matchMamba(file, given);
-    const dtype = weightType(options);
-    checkMemory(entries, dtype, options.device, files.name);
+    const plan = planWeights(entries, config, options);
+    checkMemory(plan, entries, config, options, files.name);
     const fingerprint = new Fingerprint(config);
-    const tensors = await loadTensors(entries, config, dtype, options, fingerprint);
+    const tensors = await loadTensors(entries, plan, options, fingerprint);
     const model = new MambaLM(config, nestParameters(tensors) as unknown as MambaLMParameters);
-    return { model, config, fingerprint: await fingerprint.hex(), warnings };
+    return { model, config, fingerprint: await fingerprint.hex(), warnings: [...warnings, ...plan.warnings] };
   } finally {
     await file.close();
   }
 }
 
-function weightType({ device, dtype }: LoadMambaOptions): DType {
-  const own: DType = device.name === "reference" ? "float64" : "float32";
-  const chosen = dtype ?? own;
-  const known: DType[] = device.name === "webgpu" ? ["float32", "float16"] : [...new Set<DType>([own, "float32"])];
-  if (known.includes(chosen)) return chosen;
-  throw new ConfigError(
-    `load: weights on ${device.name} must be ${known.join(" or ")}; got ${chosen}; leave dtype out`,
-    { dtype: chosen, device: device.name },
-  );
-}
-
-function checkMemory(entries: ReadonlyMap<string, TensorEntry>, dtype: DType, device: Device, what: string): void {
-  const width = dtype === "float64" ? 8 : 4;
-  let elements = 0;
-  for (const { shape } of entries.values()) elements += shape.reduce((product, size) => product * size, 1);
+/** Throws if a device cannot hold the weights; says what other types would need. */
+function checkMemory(
+  plan: WeightPlan,
+  entries: ReadonlyMap<string, TensorEntry>,
+  config: MambaConfig,
+  { device }: LoadMambaOptions,
+  what: string,
+): void {
   const { limit, used } = device.memory();
-  checkFits(elements * width, limit - used, what);
+  const smaller = weightTypesOf(device.name).flatMap((dtype) => {
+    const { loadingBytes } = planWeights(entries, config, { device, dtype });
+    return loadingBytes < plan.loadingBytes ? [`${(loadingBytes / 2 ** 20).toFixed(1)} MiB as ${dtype}`] : [];
+  });
+  checkFits(plan.loadingBytes, limit - used, what, smaller);
 }
 
 async function loadTensors(
   entries: ReadonlyMap<string, TensorEntry>,
-  config: MambaConfig,
-  dtype: DType,
+  plan: WeightPlan,
   options: LoadMambaOptions,
   fingerprint: Fingerprint,
 ): Promise<[string, Tensor][]> {
@@ -104,14 +108,7 @@ async function loadTensors(
   try {
     for (const [name, entry] of entries) {
       throwIfAborted(options.signal, "load");
-      const data = await entry.read();
-      await fingerprint.add(name, data);
-      const type = dtype === "float16" && !isProjection(name) ? "float32" : dtype;
-      const values = convertArray(data, entry.dtype, type);
-      const shape = name.endsWith("conv.weight") ? [config.dInner, config.dConv] : entry.shape;
-      const made = tensor(values, shape, { device: options.device, dtype: type });
-      loaded.push([name, made]);
-      if (shouldPack(name, config, options)) loaded[loaded.length - 1] = [name, packed(made)];
+      loaded.push([name, await loadTensor(name, entry, plan.weights.get(name)!, options.device, fingerprint)]);
       loadedBytes += entry.byteLength;
       options.progress?.({ phase: "load", name, loadedBytes, totalBytes });
     }
@@ -122,13 +119,61 @@ async function loadTensors(
   }
 }
 
-function shouldPack(name: string, config: MambaConfig, { pack = true, device }: LoadMambaOptions): boolean {
-  if (!pack || device.name !== "wasm") return false;
-  return isPackable(name, config);
+async function loadTensor(
+  name: string,
+  entry: TensorEntry,
+  { dtype, shape, packed }: PlannedWeight,
+  device: Device,
+  fingerprint: Fingerprint,
+): Promise<Tensor> {
+  if (isQuantized(dtype) && entry.readQuantized) {
+    const matrix = await entry.readQuantized();
+    if (matrix.dtype === dtype) {
+      await fingerprint.add(name, await readEnds(entry));
+      return packed
+        ? packedFrom(entry, quantizedTensor(matrix, { device }), dtype)
+        : quantizedTensor(matrix, { device });
+    }
+  }
+  const data = await entry.read();
+  await fingerprint.add(name, data);
+  const plain = packed ? unpackedType(entry.dtype, dtype) : dtype;
+  const made = tensor(convertArray(data, entry.dtype, plain), shape, { device, dtype: plain });
+  return packed ? packedFrom(entry, made, dtype) : made;
 }
 
-function packed(weight: Tensor): Tensor {
-  const made = packWeight(weight);
-  weight.dispose();
-  return made;
+/** The type in which a weight comes to the device before it is packed there, which widens and rounds. */
+function unpackedType(stored: DType, wanted: DType): DType {
+  if (stored === "float16" || stored === "bfloat16") return stored;
+  return wanted === "float64" ? wanted : "float32";
+}
+
+/** First and last 64 KiB of a tensor of float32, which are all that a fingerprint looks at. */
+async function readEnds(entry: TensorEntry): Promise<Float32Array> {
+  const count = sizeOf(entry.shape);
+  if (count <= 2 * END_ELEMENTS) return (await entry.read()) as Float32Array;
+  const ends = new Float32Array(2 * END_ELEMENTS);
+  ends.set((await entry.read(0, END_ELEMENTS)) as Float32Array);
+  ends.set((await entry.read(count - END_ELEMENTS)) as Float32Array, END_ELEMENTS);
+  return ends;
+}
+
+/** Packs a weight and waits for it, so that memory is free for the next and errors name the tensor. */
+async function packedFrom(entry: TensorEntry, weight: Tensor, dtype: DType): Promise<Tensor> {
+  let made: Tensor | undefined;
+  try {
+    made = packWeight(weight, dtype);
+    await backendOf(weight.device).read(made.storage.memory, 0, 0);
+    return made;
+  } catch (cause) {
+    made?.dispose();
+    if (!(cause instanceof DtypeError)) throw cause;
+    throw new CheckpointError(
+      `load ${entry.name}: must hold finite numbers within ${dtype}; it does not; load the model with another dtype`,
+      { tensor: entry.name, dtype },
+      { cause },
+    );
+  } finally {
+    weight.dispose();
+  }
 }

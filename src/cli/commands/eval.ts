@@ -4,13 +4,22 @@ import { ConfigError } from "../../tensor/errors.ts";
 import type { Tokenizer } from "../../text/index.ts";
 import { UsageError } from "../failure.ts";
 import { type OpenWeights, openWeights } from "../open-model.ts";
-import { type DeviceFlags, type SourceFlags, wholeNumber, withDevice, withJson, withSource } from "../options.ts";
+import {
+  type DeviceFlags,
+  type SourceFlags,
+  type WeightFlags,
+  wholeNumber,
+  withDevice,
+  withJson,
+  withSource,
+  withWeights,
+} from "../options.ts";
 import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
 import { readFile } from "../read-file.ts";
 
 /** What `eval` is told. */
-export interface EvalFlags extends DeviceFlags, SourceFlags {
+export interface EvalFlags extends DeviceFlags, SourceFlags, WeightFlags {
   readonly ids?: string;
   readonly config?: string;
   readonly lengths?: readonly number[];
@@ -37,8 +46,8 @@ export function addEval(program: Command, session: Session): void {
     .option("--window <n>", "predictions before the state starts anew (default: 1024)", wholeNumber(1))
     .addOption(new Option("--carry", "never start the state anew").conflicts("window"))
     .option("--limit <n>", "stop after this many predictions", wholeNumber(1));
-  withJson(withSource(withDevice(command))).action((model: string, data: string | undefined, flags: EvalFlags) =>
-    evaluate(model, data, flags, session),
+  withJson(withSource(withWeights(withDevice(command)))).action(
+    (model: string, data: string | undefined, flags: EvalFlags) => evaluate(model, data, flags, session),
   );
 }
 
@@ -69,7 +78,7 @@ async function evaluate(name: string, data: string | undefined, flags: EvalFlags
     const ids = given ?? Int32Array.from(tokenizer!.encode(text!));
     const result = await measure(opened, ids, flags, terminal);
     const report = tokenizer ? { ...result, bitsPerByte: bitsOverBytes(tokenizer, ids, result) } : result;
-    const facts = { model: name, device: opened.device.name, carry: flags.carry === true };
+    const facts = { model: name, device: opened.device.name, dtype: flags.dtype, carry: flags.carry === true };
     if (flags.json) await session.writeJson({ ...facts, ...report });
     else await terminal.write(formatReport(report));
   } finally {

@@ -9,10 +9,12 @@ import {
   positiveNumber,
   realNumber,
   type SourceFlags,
+  type WeightFlags,
   wholeNumber,
   withDevice,
   withJson,
   withSource,
+  withWeights,
 } from "../options.ts";
 import type { Session } from "../program.ts";
 import { resolvePrompt } from "../prompt.ts";
@@ -33,7 +35,7 @@ interface SamplingFlags {
   readonly logprobs?: number;
 }
 
-interface GenerateFlags extends DeviceFlags, SourceFlags, SamplingFlags {
+interface GenerateFlags extends DeviceFlags, SourceFlags, WeightFlags, SamplingFlags {
   readonly stateIn?: string;
   readonly stateOut?: string;
   readonly json?: true;
@@ -51,7 +53,7 @@ export function addGenerate(program: Command, session: Session): void {
   withSampling(command)
     .option("--state-in <file>", "go on from a saved state")
     .option("--state-out <file>", "save the state after the last token");
-  withJson(withSource(withDevice(command))).action(
+  withJson(withSource(withWeights(withDevice(command)))).action(
     (first: string | undefined, second: string | undefined, flags: GenerateFlags) =>
       generate(
         [first, second].filter((text) => text !== undefined),

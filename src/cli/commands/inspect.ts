@@ -1,12 +1,13 @@
 import type { Command } from "commander";
 import type { TensorEntry } from "../../checkpoints/index.ts";
 import type { MambaConfig } from "../../models/index.ts";
+import type { DType } from "../../tensor/dtype.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
-import { type SourceFlags, withJson, withSource } from "../options.ts";
+import { type SourceFlags, type WeightFlags, withJson, withSource, withWeights } from "../options.ts";
 import type { Session } from "../program.ts";
 import { formatBytes } from "../progress.ts";
 
-interface InspectFlags extends SourceFlags {
+interface InspectFlags extends SourceFlags, WeightFlags {
   readonly tensors?: true;
   readonly json?: true;
 }
@@ -18,8 +19,10 @@ export interface Inspection {
   readonly parameters: number;
   /** Bytes of the weights as stored. */
   readonly storedBytes: number;
-  /** Bytes of the weights in float32. */
+  /** Bytes of the weights in the memory of the wasm device. */
   readonly memoryBytes: number;
+  /** Element types of the weights there. */
+  readonly memoryTypes: readonly DType[];
   /** Bytes of the recurrent state of one sequence, at any length. */
   readonly stateBytes: number;
   /** Files that hold weights. */
@@ -37,7 +40,7 @@ export function addInspect(program: Command, session: Session): void {
     .description("show a model's architecture, parameter count, memory and state size")
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
     .option("--tensors", "list every tensor");
-  withJson(withSource(command)).action(async (model: string, flags: InspectFlags) => {
+  withJson(withSource(withWeights(command))).action(async (model: string, flags: InspectFlags) => {
     const inspection = await inspect(model, flags, session);
     if (flags.json) await session.writeJson(inspection);
     else {
@@ -49,11 +52,13 @@ export function addInspect(program: Command, session: Session): void {
 
 async function inspect(model: string, flags: InspectFlags, { terminal }: Session): Promise<Inspection> {
   const { matchMamba, openCheckpoint, readJson, readMambaConfig } = await import("../../checkpoints/index.ts");
+  const { planWeights } = await import("../../pretrained/weight-plan.ts");
   const files = await openModelFiles(model, flags, terminal);
   const given = readMambaConfig(await readJson(files, "config.json"));
   const file = await openCheckpoint(files);
   try {
     const { entries, config, warnings } = matchMamba(file, given);
+    const plan = planWeights(entries, config, { device: { name: "wasm" }, dtype: flags.dtype });
     const tensors = [...entries].map(([name, entry]) => ({ name, dtype: storedAs(entry), shape: entry.shape }));
     const parameters = tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
     return {
@@ -61,13 +66,14 @@ async function inspect(model: string, flags: InspectFlags, { terminal }: Session
       architecture: config.architecture,
       parameters,
       storedBytes: [...entries.values()].reduce((sum, entry) => sum + entry.storedByteLength, 0),
-      memoryBytes: 4 * parameters,
+      memoryBytes: plan.bytes,
+      memoryTypes: [...new Set([...plan.weights.values()].map(({ dtype }) => dtype))],
       stateBytes: stateBytes(config),
       files: file.files,
       hasTokenizer: await files.has("tokenizer.json"),
       config,
       tensors,
-      warnings,
+      warnings: [...warnings, ...plan.warnings],
     };
   } finally {
     await file.close();
@@ -100,7 +106,7 @@ function formatInspection(inspection: Inspection, listTensors: boolean): string 
     ["vocabulary", `${vocabSize}${padded}${tieEmbeddings ? ", head shared with the embedding" : ""}`],
     ["parameters", inspection.parameters.toLocaleString("en-US")],
     ["weights", `${dtypes}, ${formatBytes(inspection.storedBytes)} in ${inspection.files.join(", ")}`],
-    ["memory", `${formatBytes(inspection.memoryBytes)} in float32`],
+    ["memory", `${formatBytes(inspection.memoryBytes)} in ${inspection.memoryTypes.join(" and ")}`],
     ["state", `${formatBytes(inspection.stateBytes)} a sequence, at any length`],
     ["tokenizer", describeTokenizer(inspection)],
   ];

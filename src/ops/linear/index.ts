@@ -43,9 +43,10 @@ export function linear(x: Tensor, w: Tensor, bias?: Tensor): Tensor {
  */
 export function packWeight(w: Tensor, dtype: DType = w.dtype): Tensor {
   checkWeightType(w, dtype);
-  const isRounded = w.dtype === dtype || isQuantized(dtype);
-  if (isRounded) return apply(packWeightOp, { w }, { dtype })["packed"]!;
-  return scope(() => apply(packWeightOp, { w: cast(w, dtype as CastType) }, { dtype })["packed"]!);
+  const isFloat32 = w.dtype === "float32" || w.dtype === "float64";
+  if (w.dtype === dtype || (isFloat32 && isQuantized(dtype))) return apply(packWeightOp, { w }, { dtype })["packed"]!;
+  const plain = isQuantized(dtype) ? "float32" : (dtype as CastType);
+  return scope(() => apply(packWeightOp, { w: cast(w, plain) }, { dtype })["packed"]!);
 }
 
 function checkWeightType(w: Tensor, dtype: DType): void {

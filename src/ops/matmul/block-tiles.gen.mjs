@@ -137,12 +137,9 @@ const repeated = (word) => `memory.data<u32>([${range(4).map(() => word).join(",
 export function generate() {
   const tiles = Object.entries(shapes).flatMap(([kind, sizes]) => sizes.map(([r, p]) => tile(kind, r, p)));
   return `import { madd } from "../../backends/wasm/assembly/simd.as";
+import { FLOAT16_BITS, TO_FLOAT32 } from "./weights.as";
 // constants come from memory: V8 makes literal vectors anew in every iteration
 const NIBBLES_OF_WORDS: usize = ${repeated("0x000f000f")};
 const NIBBLES_OF_BYTES: usize = ${repeated("0x0f0f0f0f")};
-/** Sign, exponent and fraction of float16 that was widened with its sign and shifted by 13. */
-const FLOAT16_BITS: usize = ${repeated("0x8fffe000")};
-/** 2^112, the difference of the exponents' biases. */
-const TO_FLOAT32: usize = ${repeated("0x77800000")};
 ${tiles.join("")}`;
 }

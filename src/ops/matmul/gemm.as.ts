@@ -1,12 +1,11 @@
 // Products with a matrix in panels of 8 columns: y = a b, b as [ceil(columns / 8)] [inner] [8]. A dense matrix
 // [inner] [columns] is read in the same way: its panels are 32 bytes apart, and a step of k goes to the next row.
-import { fromBfloat16, fromFloat16 } from "../../backends/wasm/assembly/half.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import {
   tile1x1, tile1x4, tile2x1, tile2x2, tile3x1, tile4x1, tileBfloat16_1x1, tileBfloat16_1x4, tileFloat16_1x1,
   tileFloat16_1x4,
 } from "./tiles.gen.as";
-import { BFLOAT16, FLOAT16, FLOAT32 } from "./weights.as";
+import { BFLOAT16, FLOAT16, FLOAT16_BITS, FLOAT32, TO_FLOAT32 } from "./weights.as";
 
 /** Steps of k that are summed in registers before they are added to y; part of what fixes the bits of a result. */
 const INNER_BLOCK: i32 = 384;
@@ -139,12 +138,20 @@ function widen(args: usize, batch: i32, thread: i32, panel: i32, first: i32, cou
   if (type == FLOAT32) return;
   let from = panelOf(args, batch, panel, first);
   let to = edgeOf(args, thread) + EDGE_BYTES;
-  for (const end = from + (<usize>count << 4); from < end; from += 16) {
-    const bits = v128.load(from);
-    const low = i32x4.extend_low_i16x8_u(bits);
-    const high = i32x4.extend_high_i16x8_u(bits);
-    v128.store(to, type == BFLOAT16 ? fromBfloat16(low) : fromFloat16(low));
-    v128.store(to, type == BFLOAT16 ? fromBfloat16(high) : fromFloat16(high), 16);
+  const end = from + (<usize>count << 4);
+  if (type == BFLOAT16) {
+    for (; from < end; from += 16) {
+      v128.store(to, i32x4.shl(v128.load_ext<u16>(from), 16));
+      v128.store(to, i32x4.shl(v128.load_ext<u16>(from, 8), 16), 16);
+      to += 32;
+    }
+    return;
+  }
+  const kept = v128.load(FLOAT16_BITS);
+  const power = v128.load(TO_FLOAT32);
+  for (; from < end; from += 16) {
+    v128.store(to, f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(from), 13), kept), power));
+    v128.store(to, f32x4.mul(v128.and(i32x4.shl(v128.load_ext<i16>(from, 8), 13), kept), power), 16);
     to += 32;
   }
 }

@@ -78,8 +78,6 @@ export function tile${type}${type && "_"}${rows}x${panels}(
 `;
 }
 
-const repeated = (word) => `memory.data<u32>([${range(4).map(() => word).join(", ")}])`;
-
 /** AssemblyScript of all tiles. */
 export function generate() {
   const tiles = [
@@ -87,7 +85,6 @@ export function generate() {
     ...["Float16", "Bfloat16"].flatMap((type) => halfShapes.map(([r, p]) => tile(r, p, type))),
   ];
   return `import { madd } from "../../backends/wasm/assembly/simd.as";
-const FLOAT16_BITS: usize = ${repeated("0x8fffe000")};
-const TO_FLOAT32: usize = ${repeated("0x77800000")};
+import { FLOAT16_BITS, TO_FLOAT32 } from "./weights.as";
 ${tiles.join("")}`;
 }

@@ -16,6 +16,12 @@ export const INT8_BLOCK: usize = 272;
 export const INT4_VALUES: usize = 128;
 export const INT4_BLOCK: usize = 144;
 
+// four times each, in memory: V8 makes literal vectors anew in every iteration
+/** Sign, exponent and fraction of float16 bits that were widened with their sign and shifted by 13. */
+export const FLOAT16_BITS: usize = memory.data<u32>([0x8fffe000, 0x8fffe000, 0x8fffe000, 0x8fffe000]);
+/** 2^112, the difference of the exponents' biases; the product makes denormals normal too. */
+export const TO_FLOAT32: usize = memory.data<u32>([0x77800000, 0x77800000, 0x77800000, 0x77800000]);
+
 /** Float32 of finite float16 bits. */
 export function finiteFloat16(bits: i32): f32 {
   // the exponent's bias differs by 112; the product makes denormals normal too
