@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readSafetensors } from "../src/checkpoints/safetensors.ts";
 import { buildCommand, fixtures, run, runJson } from "./kit/command.ts";
+import { goldenFolder } from "./kit/golden-folder.ts";
 
 const tied = join(fixtures, "hf-mamba-tied");
 const temporary = (): Promise<string> => mkdtemp(join(tmpdir(), "mamba-command-"));
@@ -57,7 +58,11 @@ describe("mamba verify", () => {
   it.each(["hf-mamba-tied", "hf-mamba-untied-bias", "hf-falcon-mamba", "original-mamba-bin-f32"])(
     "finds %s within every limit",
     async (name) => {
-      const result = await runJson("verify", join(fixtures, name), join(fixtures, name, "golden.safetensors"));
+      const result = await runJson(
+        "verify",
+        join(fixtures, name),
+        join(fixtures, goldenFolder(name), "golden.safetensors"),
+      );
       const compared = result["compared"] as { name: string; error: number; limit: number }[];
       expect(compared.map((quantity) => quantity.name)).toEqual(
         expect.arrayContaining(["logits", "loss", "greedy_ids"]),

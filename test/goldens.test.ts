@@ -5,10 +5,11 @@ import { openDevice } from "../src/ops/devices.ts";
 import { loadMamba } from "../src/pretrained/load-mamba.ts";
 import { verifyLanguageModel } from "../src/pretrained/verify.ts";
 import type { Device } from "../src/tensor/device.ts";
+import { goldenFolder } from "./kit/golden-folder.ts";
 
 const folder = (name: string): string => new URL(`fixtures/${name}`, import.meta.url).pathname;
 
-/** Folders of test/fixtures with a golden. */
+/** Folders of test/fixtures with a model that there is a golden of. */
 const goldens = [
   "hf-mamba-tied",
   "hf-mamba-untied-bias",
@@ -24,7 +25,7 @@ for (const deviceName of ["reference", "wasm"] as const) {
     for (const name of goldens) {
       it(`${name} has every logit, loss, gradient and greedy id that the golden holds`, async () => {
         const device = await opened;
-        const golden = await readSafetensors(`${folder(name)}/golden.safetensors`);
+        const golden = await readSafetensors(`${folder(goldenFolder(name))}/golden.safetensors`);
         const { model } = await loadMamba(await openFolder(folder(name)), { device, pack: false });
         const result = await verifyLanguageModel(model, device, golden);
         expect(result.compared.filter(({ ok }) => !ok)).toEqual([]);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { encodeGguf, floats } from "../../test/kit/gguf-file.ts";
+import { goldenFolder } from "../../test/kit/golden-folder.ts";
 import {
   type FileSet,
   type GgufField,
@@ -45,7 +46,7 @@ describe("convertMamba to GGUF", () => {
       await convertMamba(source, path);
       const files = await findModelFiles(path);
       const { model, config, warnings } = await loadMamba(files, { device, pack: false });
-      const golden = await readSafetensors(`${fixture(name)}/golden.safetensors`);
+      const golden = await readSafetensors(`${fixture(goldenFolder(name))}/golden.safetensors`);
       const result = await verifyLanguageModel(model, device, golden);
       expect(result.compared.filter(({ ok }) => !ok)).toEqual([]);
       expect(result.notCompared).toEqual([]);

@@ -94,6 +94,8 @@ describe("normalPlusLowRank", () => {
       const lengths = (x: ArrayLike<number>): number[] =>
         Array.from({ length: half }, (_, k) => Math.hypot(x[2 * k]!, x[2 * k + 1]!));
       expect(error(lengths(P), lengths(theirP))).toBeLessThan(1e-6);
+      // vectors are in the file for the smaller sizes
+      if (size > 16) continue;
       const theirV = await stored(`nplr-legs.${size}.V`);
       for (let k = 0; k < half; k++) {
         const sign = Math.sign(theirV[2 * k]!);
