@@ -34,11 +34,15 @@ describe("README", () => {
     expect(stdout.length).toBeGreaterThan(10);
   });
 
-  it.each(commands)("has a command that runs as written: mamba %s", async (line) => {
-    const given = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
-    // runs go where they leave nothing behind
-    const words = given.map((word) => word.replace(/^runs\//, `${folder}/`));
-    const { stdout } = await run(process.execPath, [join(root, "dist/cli/main.js"), ...words], { cwd: root });
-    expect(stdout.length).toBeGreaterThan(10);
-  });
+  it.each(commands)(
+    "has a command that runs as written: mamba %s",
+    async (line) => {
+      const given = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare!);
+      // runs go where they leave nothing behind
+      const words = given.map((word) => word.replace(/^runs\//, `${folder}/`));
+      const { stdout } = await run(process.execPath, [join(root, "dist/cli/main.js"), ...words], { cwd: root });
+      expect(stdout.length).toBeGreaterThan(10);
+    },
+    120_000,
+  );
 });
