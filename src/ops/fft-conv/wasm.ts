@@ -1,7 +1,8 @@
 import type { Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { encodeTurns, powerOfTwo } from "../fourier/wasm.ts";
+import { powerOfTwo } from "../fourier/power-of-two.ts";
+import { encodeTurns } from "../fourier/wasm.ts";
 
 const FLOAT_BYTES = 4;
 /** An element of a transform: four complex numbers. */

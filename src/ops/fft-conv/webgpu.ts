@@ -7,12 +7,12 @@ import {
 } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { powerOfTwo } from "../fourier/power-of-two.ts";
 import {
   complexCode,
   encodeTransform,
   exchange,
   makeSequences,
-  powerOfTwo,
   type Sequences,
   WORKGROUP,
 } from "../fourier/transform.webgpu.ts";

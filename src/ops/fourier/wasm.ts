@@ -1,4 +1,5 @@
 import type { Range, WasmKernel, WasmKernelContext } from "../../backends/wasm/index.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 
 const FLOAT_BYTES = 4;
 /** An element of a transform: four complex numbers. */
@@ -16,11 +17,6 @@ export function encodeTurns(context: WasmKernelContext, count: number): Turns {
   const table: Range = [context.scratch(bytes), bytes];
   context.command("fourierTurns", [table[0], count], { reads: [], writes: [table] });
   return { count, table };
-}
-
-/** The least power of two that is not below a number. */
-export function powerOfTwo(least: number): number {
-  return 2 ** Math.ceil(Math.log2(Math.max(1, least)));
 }
 
 interface Transform {

@@ -6,12 +6,12 @@ import {
   type WebgpuKernelContext,
 } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
+import { powerOfTwo } from "./power-of-two.ts";
 import {
   complexCode,
   encodeTransform,
   exchange,
   makeSequences,
-  powerOfTwo,
   type Sequences,
   WORKGROUP,
 } from "./transform.webgpu.ts";
