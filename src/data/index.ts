@@ -5,7 +5,11 @@
  */
 export { type AssociativeRecallOptions, associativeRecall } from "./associative-recall.ts";
 export type { Batch, BatchSource } from "./batch.ts";
+export { type CifarOptions, readCifar10 } from "./images/cifar.ts";
 export { type IdxFile, readIdx } from "./images/idx.ts";
+export type { DataPart, LabelledImages } from "./images/labelled-images.ts";
+export { readMnist } from "./images/mnist.ts";
+export { pixelOrder } from "./images/pixel-order.ts";
 export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
 export { packedDocuments } from "./packed-documents.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";

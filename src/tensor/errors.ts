@@ -61,6 +61,13 @@ export class CheckpointError extends MambaError {
   }
 }
 
+/** A file of data to learn from or to be tested on is damaged, cut off, or holds what cannot be. */
+export class DataError extends MambaError {
+  constructor(message: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
+    super(message, "DATA", facts, options);
+  }
+}
+
 /** A configuration or an option has an unknown key or an impossible value. */
 export class ConfigError extends MambaError {
   constructor(message: string, facts: ErrorFacts = {}, options?: ErrorOptions) {

@@ -1,9 +1,7 @@
-import { ConfigError } from "../../tensor/errors.ts";
 import { openModelFiles } from "../open-model.ts";
 import { type DeviceFlags, deviceOptions, type SourceFlags } from "../options.ts";
 import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
-import { readFile } from "../read-file.ts";
 import { formatVerification } from "./verify.ts";
 
 interface Flags extends DeviceFlags, SourceFlags {
@@ -95,20 +93,9 @@ interface TestImages {
 
 /** Pixels from 0 to 1, one after the other. */
 async function readTestImages(folder: string, limit = Number.POSITIVE_INFINITY): Promise<TestImages> {
-  const { readIdx } = await import("../../data/images/idx.ts");
-  const read = async (name: string) => readIdx(`${folder}/${name}`, await readFile(`${folder}/${name}`));
-  const images = await read("t10k-images-idx3-ubyte.gz");
-  const labels = await read("t10k-labels-idx1-ubyte.gz");
-  const [all, height, width] = images.shape as [number, number, number];
-  if (labels.values.length !== all) {
-    throw new ConfigError(
-      `eval ${folder}: there must be a label for each of ${all} images; got ${labels.values.length}; fetch the files again`,
-      {
-        folder,
-      },
-    );
-  }
-  const rows = Math.min(all, limit);
-  const values = Float32Array.from(images.values.subarray(0, rows * height * width), (pixel) => pixel / 255);
-  return { values, labels: labels.values, shape: [rows, height * width, 1] };
+  const { readMnist } = await import("../../data/index.ts");
+  const { count, height, width, pixels, labels } = await readMnist(folder, "test");
+  const rows = Math.min(count, limit);
+  const values = Float32Array.from(pixels.subarray(0, rows * height * width), (pixel) => pixel / 255);
+  return { values, labels, shape: [rows, height * width, 1] };
 }

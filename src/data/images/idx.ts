@@ -1,4 +1,4 @@
-import { CheckpointError } from "../../tensor/errors.ts";
+import { DataError } from "../../tensor/errors.ts";
 
 /** Unsigned bytes with a shape, as the MNIST files hold images and labels. */
 export interface IdxFile {
@@ -13,13 +13,13 @@ const GZIP = [0x1f, 0x8b];
  * Reads an IDX file of unsigned bytes, packed by gzip or not: two zeros, the type, the number of axes, their sizes, the elements.
  *
  * @param name - for error messages
- * @throws CheckpointError if the file is damaged, cut off, or of another type
+ * @throws DataError if the file is damaged, cut off, or of another type
  * @see LeCun, Cortes & Burges, "The MNIST database of handwritten digits"
  */
 export async function readIdx(name: string, given: Uint8Array<ArrayBuffer>): Promise<IdxFile> {
   const bytes = GZIP.every((byte, i) => given[i] === byte) ? await unpack(name, given) : given;
-  const fail = (what: string): CheckpointError =>
-    new CheckpointError(`${name}: ${what}; the file is damaged or no IDX file of bytes; fetch it again`, { name });
+  const fail = (what: string): DataError =>
+    new DataError(`${name}: ${what}; the file is damaged or no IDX file of bytes; fetch it again`, { name });
   if (bytes.length < 4 || bytes[0] !== 0 || bytes[1] !== 0) throw fail("an IDX file must begin with two zero bytes");
   if (bytes[2] !== UNSIGNED_BYTE) throw fail(`elements must be unsigned bytes (type 8); got type ${bytes[2]}`);
   const rank = bytes[3]!;
@@ -37,10 +37,6 @@ async function unpack(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<Uin
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch (cause) {
-    throw new CheckpointError(
-      `${name}: must be packed by gzip; it cannot be unpacked; fetch it again`,
-      { name },
-      { cause },
-    );
+    throw new DataError(`${name}: must be packed by gzip; it cannot be unpacked; fetch it again`, { name }, { cause });
   }
 }
