@@ -11,6 +11,7 @@ export type { DataPart, LabelledImages } from "./images/labelled-images.ts";
 export { readMnist } from "./images/mnist.ts";
 export { pixelOrder } from "./images/pixel-order.ts";
 export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts";
+export { evaluateListOps, LIST_OPS_TOKENS, parseListOps, writeListOps } from "./list-ops/grammar.ts";
 export { packedDocuments } from "./packed-documents.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";
 export type { TaskOptions } from "./task-options.ts";
