@@ -14,6 +14,20 @@ export { type InductionHeadsOptions, inductionHeads } from "./induction-heads.ts
 export { evaluateListOps, LIST_OPS_TOKENS, parseListOps, writeListOps } from "./list-ops/grammar.ts";
 export { packedDocuments } from "./packed-documents.ts";
 export { type SelectiveCopyingOptions, selectiveCopying } from "./selective-copying.ts";
+export { type LabelledStay, type PhysionetSet, readPhysionet2012 } from "./series/physionet.ts";
+export {
+  PHYSIONET_DESCRIPTORS,
+  PHYSIONET_VARIABLES,
+  type PhysionetRecord,
+} from "./series/physionet-record.ts";
+export {
+  STAY_INPUT_SIZE,
+  type StayFeatureOptions,
+  type StaySequence,
+  type StayStatistics,
+  stayFeatures,
+  stayStatistics,
+} from "./series/stay-features.ts";
 export type { TaskOptions } from "./task-options.ts";
 export { openTokenFile } from "./token-file.ts";
 export { type DocumentIds, type TokenFileOptions, writeTokenFile } from "./token-file-write.ts";
