@@ -4,6 +4,7 @@
  * @module
  */
 
+export { areaUnderRoc } from "./area-under-roc.ts";
 export { type EvaluateOptions, type Evaluation, evaluateIds } from "./evaluate.ts";
 export { type BatchEvaluation, type EvaluateBatchesOptions, evaluateBatches } from "./evaluate-batches.ts";
 export {
