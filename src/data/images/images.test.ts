@@ -2,7 +2,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { memoryFiles } from "../../checkpoints/source.ts";
 import { DataError, MambaError } from "../../tensor/errors.ts";
-import { pixelOrder, readCifar10, readMnist } from "../index.ts";
+import { pixelOrder, pixelSequences, readCifar10, readMnist } from "../index.ts";
 
 const idx = (shape: readonly number[], values: readonly number[]): Uint8Array => {
   const head = [0, 0, 8, shape.length, ...shape.flatMap((size) => [0, 0, size >> 8, size & 255])];
@@ -100,5 +100,30 @@ describe("pixelOrder", () => {
     expect(order.filter((pixel, place) => place > 0 && Math.abs(pixel - order[place - 1]!) === 1).length).toBeLessThan(
       12,
     );
+  });
+});
+
+describe("pixelSequences", () => {
+  it("gives pixels from 0 to 1, row by row or in the order of a seed", async () => {
+    const images = await readMnist(memoryFiles(mnist), "test");
+    const plain = pixelSequences(images);
+    expect(plain).toMatchObject({ count: 3, classes: 10, inputSize: 1 });
+    expect([...plain.labels]).toEqual([7, 0, 9]);
+    const unit = [80, 100, 120, 140].map((pixel) => Math.fround(pixel / 255));
+    expect([...plain.sequence(1).values]).toEqual(unit);
+    const order = [...pixelOrder(4, 5)];
+    const permuted = pixelSequences(images, { permutationSeed: 5 });
+    expect([...permuted.sequence(1).values]).toEqual(order.map((pixel) => unit[pixel]));
+    const standard = pixelSequences(images, { scale: "standard" }).sequence(0).values;
+    expect(standard[1]).toBe(Math.fround((20 / 255 - 0.1307) / 0.3081));
+  });
+
+  it("keeps the channels of a pixel together", async () => {
+    const images = await readCifar10(memoryFiles(batches([3, 1, 4, 1, 5])), "training");
+    const { values, rows } = pixelSequences(images, { scale: "standard", permutationSeed: 1 }).sequence(4);
+    expect([rows, values.length]).toEqual([1024, 3072]);
+    const red = pixelOrder(1024, 1)[9]! % 251;
+    const expected = [(red / 255 - 0.4914) / 0.247, (100 / 255 - 0.4822) / 0.243, (200 / 255 - 0.4465) / 0.261];
+    expect([...values.subarray(27, 30)]).toEqual(expected.map(Math.fround));
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../tensor/random.ts";
-import { evaluateListOps, parseListOps, writeListOps } from "../index.ts";
+import { evaluateListOps, listOps, parseListOps, writeListOps } from "../index.ts";
 import { drawTree, largestTree } from "./grammar.ts";
 
 const value = (text: string): number => evaluateListOps(parseListOps(text));
@@ -111,5 +111,38 @@ describe("drawTree", () => {
     expect(largestTree({ maxDepth: 2, maxArguments: 3 })).toBe(5);
     expect(largestTree({ maxDepth: 3, maxArguments: 3 })).toBe(17);
     expect(drawTree(random, { maxDepth: 2, maxArguments: 3, minLength: 6, maxLength: 40 }, out, 50)).toBeUndefined();
+  });
+});
+
+describe("listOps", () => {
+  const options = { length: 50, minLength: 8, maxDepth: 5, maxArguments: 4, seed: 3 };
+  const source = listOps({ ...options, batch: 6 });
+
+  it("gives padded rows with their values and lengths", async () => {
+    expect(source).toMatchObject({ input: { vocabSize: 16 }, classes: 10 });
+    const { ids, labels, lengths, length } = await source.batch(2);
+    expect(length).toBe(Math.max(...lengths!));
+    for (let row = 0; row < 6; row++) {
+      const own = ids!.subarray(row * length, (row + 1) * length);
+      expect(labels[row]).toBe(rewritten(writeListOps(own.subarray(0, lengths![row]))));
+      expect(own.subarray(lengths![row]!).every((id) => id === 0)).toBe(true);
+    }
+  });
+
+  it("is a pure function of the step, and rows do not hang on the batch's size", async () => {
+    const { ids, labels, lengths, length } = await source.batch(1);
+    expect(await source.batch(1)).toEqual({ ids, labels, lengths, length, batch: 6 });
+    const alone = await listOps({ ...options, batch: 1 }).batch(8);
+    expect(alone.ids).toEqual(ids!.subarray(2 * length, 2 * length + lengths![2]!));
+    expect((await listOps({ ...options, seed: 4, batch: 6 }).batch(1)).labels).not.toEqual(labels);
+  });
+
+  it("refuses limits that no tree keeps", () => {
+    expect(() => listOps({ ...options, batch: 1, maxDepth: 2, minLength: 7 })).toThrow(/at most the 6 tokens of/);
+    expect(() => listOps({ ...options, batch: 1, maxDepth: 1 })).toThrow(/maxDepth must be a whole number from 2/);
+    expect(() => listOps({ ...options, batch: 1, length: 3 })).toThrow(/length must be/);
+    expect(() => listOps({ ...options, batch: 1, minLength: 51 })).toThrow(/minLength must be .* from 1 to 50; got 51/);
+    const rare = listOps({ batch: 1, seed: 0, length: 341, minLength: 341, maxDepth: 5, maxArguments: 4 });
+    expect(() => rare.batch(0)).toThrow(/from 341 to 341 tokens must be found/);
   });
 });

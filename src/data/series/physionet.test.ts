@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 import { memoryFiles } from "../../checkpoints/source.ts";
 import { DataError } from "../../tensor/errors.ts";
-import { PHYSIONET_VARIABLES, readPhysionet2012, STAY_INPUT_SIZE, stayFeatures, stayStatistics } from "../index.ts";
+import {
+  PHYSIONET_VARIABLES,
+  readPhysionet2012,
+  STAY_INPUT_SIZE,
+  stayFeatures,
+  staySequences,
+  stayStatistics,
+} from "../index.ts";
 import { parsePhysionetOutcomes, parsePhysionetRecord } from "./physionet-record.ts";
 
 const HEAD = "Time,Parameter,Value\n";
@@ -150,5 +157,24 @@ describe("stayFeatures", () => {
   it("refuses a unit of another kind", () => {
     const bad = parsePhysionetRecord("bad", record(3, "").replace("ICUType,4", "ICUType,5"));
     expect(() => stayFeatures(bad, statistics)).toThrow(/ICUType must be a whole number from 1 to 4; got 5/);
+  });
+});
+
+describe("staySequences", () => {
+  const statistics = stayStatistics([stay]);
+  const stays = [{ ...stay, label: 1 as const }];
+
+  it("gives the hours between rows, unless samples shall be regular", () => {
+    const sequences = staySequences(stays, { statistics });
+    expect(sequences).toMatchObject({ count: 1, classes: 2, inputSize: STAY_INPUT_SIZE });
+    expect([...sequences.labels]).toEqual([1]);
+    expect(sequences.sequence(0)).toEqual(stayFeatures(stay, statistics));
+    expect(staySequences(stays, { statistics, times: "regular" }).sequence(0).deltas).toBeUndefined();
+  });
+
+  it("keeps the last rows of a stay that is too long", () => {
+    const { values, deltas } = stayFeatures(stay, statistics);
+    const cut = staySequences(stays, { statistics, length: 3 }).sequence(0);
+    expect(cut).toEqual({ values: values.subarray(STAY_INPUT_SIZE), deltas: deltas.subarray(1), rows: 3 });
   });
 });
