@@ -17,6 +17,14 @@ export {
 } from "./config.ts";
 export { taskSource } from "./config-task.ts";
 export { decaysByDefault, type ParameterGroup } from "./groups.ts";
+export {
+  type LabelledData,
+  type LabelledDataConfig,
+  type LabelledDataOptions,
+  type LabelledTest,
+  openLabelledData,
+  openLabelledTest,
+} from "./labelled-data.ts";
 export { type Lora, type LoraOptions, type LoraPair, lora, loraFrom } from "./lora.ts";
 export { encodeLora, readLora } from "./lora-file.ts";
 export { LoraLM } from "./lora-model.ts";
