@@ -27,6 +27,7 @@ export {
 } from "./mamba-mixer.ts";
 export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mixer-initialise.ts";
 export { Norm, type NormKind, type NormParameters } from "./norm.ts";
+export { initialiseS4, type S4Initialisation, type S4Start } from "./s4/initialise.ts";
 export type { Discretization } from "./s4/kernels.ts";
 export { S4Recurrence } from "./s4/recurrence.ts";
 export { type S4Config, S4Layer, type S4Options, type S4Parameters } from "./s4/s4-layer.ts";

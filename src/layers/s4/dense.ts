@@ -126,9 +126,52 @@ export function bilinear({ A, P, dt, half }: LowRankFeature): Float64Array {
   return solve(below, above, size, size);
 }
 
+/** Where stepping a row through a length takes longer than raising the matrix to a power. */
+const MOST_STEPS = 16384;
+
+/**
+ * C A-bar^length for rank 1, by steps of O(half): with A^T = diag(A) - Q P^T, Q = conj(P), D = 1 / (2 / dt - A), E = 2 / dt + A and
+ * R = 1 + P^T D Q, a step is y = E C - Q (P^T C), then D (y - Q (P^T D y) / R). Sums over whole pairs are real: 2 Re over the halves.
+ */
+function stepped(C: Float64Array, { A, P, dt, half }: LowRankFeature, length: number): Float64Array {
+  const D = new Float64Array(2 * half);
+  let R = 1;
+  for (let n = 0; n < 2 * half; n += 2) {
+    const [re, im] = [2 / dt - A[n]!, -A[n + 1]!];
+    const size = re * re + im * im;
+    D[n] = re / size;
+    D[n + 1] = -im / size;
+    R += 2 * (P[n]! ** 2 + P[n + 1]! ** 2) * D[n]!;
+  }
+  const row = C.slice();
+  for (let t = 0; t < length; t++) {
+    let sum = 0;
+    for (let n = 0; n < 2 * half; n += 2) sum += P[n]! * row[n]! - P[n + 1]! * row[n + 1]!;
+    let next = 0;
+    for (let n = 0; n < 2 * half; n += 2) {
+      const [re, im] = [2 / dt + A[n]!, A[n + 1]!];
+      const [x, y] = [row[n]!, row[n + 1]!];
+      const [u, v] = [re * x - im * y - 2 * sum * P[n]!, re * y + im * x + 2 * sum * P[n + 1]!];
+      row[n] = D[n]! * u - D[n + 1]! * v;
+      row[n + 1] = D[n]! * v + D[n + 1]! * u;
+      next += P[n]! * row[n]! - P[n + 1]! * row[n + 1]!;
+    }
+    const by = (2 * next) / R;
+    for (let n = 0; n < 2 * half; n += 2) {
+      row[n]! -= by * (D[n]! * P[n]! + D[n + 1]! * P[n + 1]!);
+      row[n + 1]! -= by * (D[n + 1]! * P[n]! - D[n]! * P[n + 1]!);
+    }
+  }
+  return row;
+}
+
 /** C (1 - A-bar^length), or with `undo` the C that gives it; C [half 2] stands for whole pairs. */
 export function tuned(C: Float64Array, feature: LowRankFeature, length: number, undo: boolean): Float64Array {
   const { half } = feature;
+  if (!undo && feature.P.length === 2 * half && length <= MOST_STEPS) {
+    const after = stepped(C, feature, length);
+    return C.map((x, i) => x - after[i]!);
+  }
   const size = 2 * half;
   const raised = power(bilinear(feature), size, length);
   const whole = new Float64Array(2 * size);

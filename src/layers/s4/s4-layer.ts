@@ -7,7 +7,9 @@ import { ConfigError } from "../../tensor/errors.ts";
 import { scope } from "../../tensor/scope.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Dropout } from "../dropout.ts";
+import type { InitialiseOptions } from "../initialisers.ts";
 import type { LinearParameters } from "../linear.ts";
+import { initialiseS4, type S4Initialisation } from "./initialise.ts";
 import { type Discretization, diagonalKernels, lowRankKernels } from "./kernels.ts";
 import { retuned } from "./retune.ts";
 import { type S4KernelParameters, type S4SystemConfig, s4System } from "./system.ts";
@@ -63,6 +65,11 @@ export class S4Layer {
     this.config = config;
     this.parameters = parameters;
     this.#dropout = new Dropout(config.dropout ?? 0, { tied: config.tiedDropout ?? true });
+  }
+
+  /** A layer with new parameters, see {@link initialiseS4}. */
+  static create(config: S4Config, start: S4Initialisation, options: InitialiseOptions): S4Layer {
+    return new S4Layer(config, initialiseS4(config, start, options));
   }
 
   /**
