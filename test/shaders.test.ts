@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from "vitest";
 import type { WebgpuBackend, WebgpuKernel } from "../src/backends/webgpu/index.ts";
-import { MambaLM, mambaConfig, TransformerLM, transformerConfig } from "../src/models/index.ts";
+import { isProjection, MambaLM, mambaConfig, TransformerLM, transformerConfig } from "../src/models/index.ts";
+import { cast } from "../src/ops/cast/index.ts";
 import { div } from "../src/ops/elementwise/index.ts";
 import { sum } from "../src/ops/reduce/index.ts";
 import type { Device } from "../src/tensor/device.ts";
+import { flattenParameters, nestParameters } from "../src/tensor/parameters.ts";
 import { scope } from "../src/tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../src/tensor/tensor.ts";
 import { adamW, trainStep } from "../src/training/index.ts";
@@ -25,10 +27,19 @@ vi.mock(import("../src/backends/webgpu/program.ts"), async (importOriginal) => {
   return { ...own, programNamed };
 });
 
-const vocabSize = 1024;
+const vocabSize = 2048;
 
 const ids = (device: Device, batch: number, length: number): Tensor =>
   tensor(new Int32Array(batch * length), [batch, length], { device });
+
+/** The same model with matrices of float16. */
+function halved({ config, parameters }: MambaLM): MambaLM {
+  const made = [...flattenParameters(parameters)].map(([name, one]): [string, Tensor] => [
+    name,
+    isProjection(name) ? cast(one, "float16") : one,
+  ]);
+  return new MambaLM(config, nestParameters(made) as unknown as MambaLM["parameters"]);
+}
 
 /** Shaders of shapes that nothing here could compute in time: a training step, prompts, tokens one after another. */
 function enqueueModels(device: Device): void {
@@ -50,13 +61,17 @@ function enqueueModels(device: Device): void {
       lossScale: device.matmulPrecision === "float16" ? 1024 : 1,
     });
   }
-  for (const [batch, length] of [
-    [1, 1000],
-    [64, 16],
+  const half = halved(mamba);
+  for (const [model, batch, length] of [
+    [mamba, 1, 1000],
+    [mamba, 64, 16],
+    [half, 1, 16],
+    [half, 12, 16],
+    [half, 64, 16],
   ] as const) {
-    let { state } = mamba.forward(ids(device, batch, length), { logits: "last" });
+    let { state } = model.forward(ids(device, batch, length), { logits: "last" });
     for (let step = 0; step < 3; step++) {
-      ({ state } = mamba.forward(ids(device, batch, 1), { state, consume: true }));
+      ({ state } = model.forward(ids(device, batch, 1), { state, consume: true }));
     }
   }
 }

@@ -1,16 +1,14 @@
-// mamba-130m with random weights: a training step, a prompt, one token after another.
+// mamba-130m with random weights: a training step, a prompt.
 
-import { GreedySteps } from "mamba.ts/generation";
-import { isProjection, MambaLM, mambaConfig, mambaPreset } from "mamba.ts/models";
-import { cast, div, sum } from "mamba.ts/ops";
-import { flattenParameters, nestParameters, Random, tensor } from "mamba.ts/tensor";
+import { MambaLM, mambaConfig, mambaPreset } from "mamba.ts/models";
+import { div, sum } from "mamba.ts/ops";
+import { Random, tensor } from "mamba.ts/tensor";
 import { adamW, readStep, trainStep } from "mamba.ts/training";
 import { printKernels, timeKernels, timeWall } from "./card.mjs";
-import { officialModel } from "./official.mjs";
 
-const tiny = () => mambaConfig({ vocabSize: 64, dModel: 32, nLayer: 2 });
+export const tiny = () => mambaConfig({ vocabSize: 64, dModel: 32, nLayer: 2 });
 
-function ids(device, config, batch, length) {
+export function ids(device, config, batch, length) {
   const random = new Random(2);
   const rows = Int32Array.from({ length: batch * length }, () => random.integer(config.vocabSize));
   return tensor(rows, [batch, length], { device });
@@ -79,59 +77,4 @@ export async function prefill(device, { quick, kernels }) {
   }
   device.matmulPrecision = "float32";
   return rows;
-}
-
-/** Steps that are enqueued before the ids of the first are read. */
-const CHUNK = 16;
-
-/** Greedy tokens, the ids of one chunk being read while the next is computed. */
-async function greedy(steps, count) {
-  let pending = steps.run(CHUNK);
-  for (let done = CHUNK; done < count; done += CHUNK) {
-    const next = steps.run(CHUNK);
-    await pending;
-    pending = next;
-  }
-  await pending;
-}
-
-/** The model with embedding and projections in float16. */
-function halved(model) {
-  const parameters = [...flattenParameters(model.parameters)].map(([name, one]) => [
-    name,
-    isProjection(name) ? cast(one, "float16") : one.alias(),
-  ]);
-  return new MambaLM(model.config, nestParameters(parameters));
-}
-
-export async function decode(device, { quick, kernels }) {
-  const config = quick ? tiny() : mambaPreset("mamba-130m");
-  const rows = [];
-  for (const weights of ["float32", "float16"]) {
-    const whole = MambaLM.create(config, { device, seed: 1 });
-    const model = weights === "float16" ? halved(whole) : whole;
-    if (model !== whole) whole.dispose();
-    device.matmulPrecision = weights;
-    for (const batch of [1, 64]) rows.push(await decodeBatch(device, model, weights, batch, { quick, kernels }));
-    model.dispose();
-  }
-  device.matmulPrecision = "float32";
-  return rows;
-}
-
-async function decodeBatch(device, model, weights, batch, { quick, kernels }) {
-  const count = quick ? 2 * CHUNK : 16 * CHUNK;
-  const prompt = ids(device, model.config, batch, 4);
-  const { state, logits } = model.forward(prompt, { logits: "last" });
-  for (const one of [prompt, logits]) one.dispose();
-  const steps = new GreedySteps(model, device, state, new Int32Array(batch).fill(1));
-  const seconds = await timeWall(() => greedy(steps, count), quick ? 1 : 7, 1);
-  const tokensPerSecond = (batch * count) / seconds;
-  const official = officialModel.decode[batch];
-  console.log(
-    `decode batch ${batch}, weights in ${weights}: ${tokensPerSecond.toFixed(0)} tokens/s, ${((1000 * seconds) / count).toFixed(3)} ms a step, official ${official}`,
-  );
-  if (kernels) printKernels((await timeKernels(device, () => greedy(steps, CHUNK), 1)).kernels, 20);
-  steps.dispose();
-  return { weights, batch, tokensPerSecond };
 }

@@ -1,11 +1,13 @@
 // Measures the WebGPU backend on a card; README.md beside this says how and what came out.
 //   node bench/gpu/run.mjs [--only scan,lengths,products,training,curve,prefill,decode] [--kernels] [--unchecked] [--quick] [--out FILE]
+//   of decode: [--weights float32,float16] [--batches 1,64]
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { machine } from "../paired.mjs";
 import { openCard } from "./card.mjs";
 import { curve } from "./curve.mjs";
-import { decode, prefill, training } from "./model.mjs";
+import { decode } from "./decode.mjs";
+import { prefill, training } from "./model.mjs";
 import { products } from "./products.mjs";
 import { scanLengths, scanShapes } from "./scan.mjs";
 
@@ -16,6 +18,8 @@ const { values: options } = parseArgs({
     kernels: { type: "boolean", default: false },
     unchecked: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
+    weights: { type: "string", default: "float32,float16" },
+    batches: { type: "string", default: "1,64" },
     out: { type: "string" },
   },
 });

@@ -44,19 +44,42 @@ fn stored(lane: u32, at: u32, sum: Sum, stride: u32) {
 }
 ${
   code.includes("&edge")
-    ? `fn storedEdge(lane: u32, at: u32, sum: Sum, stride: u32) {
-  for (var e = 0u; e < 8u; e++) { edge[lane / 32u][at + rowOf(lane) * stride + columnOf(lane) + e] = sum[e]; }
+    ? `fn storedEdge(lane: u32, at: u32, sum: Sum, stride: u32, part: u32) {
+  for (var e = 0u; e < 8u; e++) { edge[part][at + rowOf(lane) * stride + columnOf(lane) + e] = sum[e]; }
 }`
     : ""
 }`;
 
+/** Exchanges among 32 threads, by way of workgroup memory. */
+function exchangeCode(code: string): string {
+  const threads = /@workgroup_size\((\d+)\)/.exec(code)![1];
+  return `
+var<workgroup> exchanged: array<f32, ${threads}>;
+fn shuffledXor(lane: u32, value: f32, mask: u32) -> f32 {
+  exchanged[lane] = value;
+  workgroupBarrier();
+  let other = exchanged[lane ^ mask];
+  workgroupBarrier();
+  return other;
+}
+fn added(lane: u32, value: f32) -> f32 {
+  var sum = value;
+  for (var mask = 1u; mask < 32u; mask *= 2u) { sum += shuffledXor(lane, sum, mask); }
+  return sum;
+}`;
+}
+
 /** The same shader without float16, subgroups and matrix cores. */
 function emulate(given: string): string {
+  const isExchanging = /subgroup(?:ShuffleXor|Add)\(/.test(given);
   const code = given
     .split("\n")
     .filter((line) => !line.startsWith("enable ") && !line.startsWith("diagnostic("))
     .join("\n")
-    .replaceAll(/bitcast<vec2<u32>>\(vec4<f16>\((\w+)\)\)/g, "vec2<u32>(pack2x16float($1.xy), pack2x16float($1.zw))");
+    .replaceAll(/bitcast<vec2<u32>>\(vec4<f16>\((\w+)\)\)/g, "vec2<u32>(pack2x16float($1.xy), pack2x16float($1.zw))")
+    .replaceAll("subgroupShuffleXor(", "shuffledXor(lane, ")
+    .replaceAll("subgroupAdd(", "added(lane, ")
+    .concat(isExchanging ? exchangeCode(given) : "");
   if (!given.includes("subgroup_matrix")) return code;
   const load =
     /subgroupMatrixLoad<subgroup_matrix_(?:left|right)<f16, 16, 16>, (row|col)_major>\(&[ab]Slice\[(\w+)\], (\d+u), (\d+u)\)/g;
@@ -70,7 +93,10 @@ function emulate(given: string): string {
       .replaceAll("subgroup_matrix_result<f32, 16, 16>", "Sum")
       .replaceAll("subgroupMatrixMultiplyAccumulate(", "multiplied(lane, ")
       .replaceAll("subgroupMatrixStore<row_major>(&out, ", "stored(lane, ")
-      .replaceAll("subgroupMatrixStore<row_major>(&edge[lane / 32u], ", "storedEdge(lane, ") + fragmentCode(code)
+      .replaceAll(
+        /subgroupMatrixStore<row_major>\(&edge\[(lane \/ 32u|\w+)\], ([^;]*)\);/g,
+        (_, part, rest) => `storedEdge(lane, ${rest}, ${part});`,
+      ) + fragmentCode(code)
   );
 }
 

@@ -1,7 +1,14 @@
 import type { Bound, Program, WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { HALF_VECTOR } from "../matmul/gpu-matrix.ts";
-import { encodeProduct, type GpuMatrix, roundsProducts, transposedMatrix } from "../matmul/product.webgpu.ts";
+import {
+  encodeProduct,
+  type GpuMatrix,
+  type GpuProduct,
+  roundsProducts,
+  transposedMatrix,
+} from "../matmul/product.webgpu.ts";
+import { encodeStrip, suitsStrip } from "../matmul/strip-product.webgpu.ts";
 import { MOST_THIN_ROWS } from "../matmul/thin.webgpu.ts";
 import { copyInto, denseCopy } from "../movement/webgpu.ts";
 import { sumRows } from "../reduce/webgpu.ts";
@@ -45,14 +52,18 @@ export function weightOf(context: WebgpuKernelContext, w: Tensor): GpuMatrix {
   };
 }
 
+/** A float16 weight as it lies, if its rows are whole vectors. */
+function halfWeight(w: Tensor): GpuMatrix | undefined {
+  const isAligned = [w.offset, w.strides[0]!, w.shape[1]!].every((number) => number % HALF_VECTOR === 0);
+  if (w.dtype !== "float16" || !isAligned) return undefined;
+  return { bound: w, offset: w.offset, rowStride: w.strides[0]!, columnStride: 1, batchStride: 0, isHalf: true };
+}
+
 /** A float16 weight as it lies where the product of x with it reads it so, else {@link weightOf}. */
 function weightFor(context: WebgpuKernelContext, w: Tensor, x: GpuMatrix, rows: number): GpuMatrix {
-  if (w.dtype !== "float16") return weightOf(context, w);
-  const isAligned = [w.offset, w.strides[0]!, w.shape[1]!].every((number) => number % HALF_VECTOR === 0);
   const isThin = rows <= MOST_THIN_ROWS && x.offset % 4 === 0 && x.rowStride % 4 === 0;
   const isWide = rows >= LEAST_MATRIX && w.shape[0]! >= LEAST_MATRIX && roundsProducts(context);
-  if (!isAligned || !(isThin || isWide)) return weightOf(context, w);
-  return { bound: w, offset: w.offset, rowStride: w.strides[0]!, columnStride: 1, batchStride: 0, isHalf: true };
+  return (isThin || isWide ? halfWeight(w) : undefined) ?? weightOf(context, w);
 }
 
 function denseMatrix(y: Tensor): GpuMatrix {
@@ -62,13 +73,15 @@ function denseMatrix(y: Tensor): GpuMatrix {
 const linear: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [x, w, bias, y] = [inputs["x"]!, inputs["w"]!, inputs["bias"], outputs["y"]!];
   const [a, rows] = [rowsOf(context, x), rowCount(y)];
-  encodeProduct(context, {
+  const productWith = (weight: GpuMatrix): GpuProduct => ({
     ...{ batch: 1, rows, inner: axes["inFeatures"]!, columns: axes["outFeatures"]! },
-    a,
-    b: transposedMatrix(weightFor(context, w, a, rows)),
-    y: denseMatrix(y),
+    ...{ a, b: transposedMatrix(weight), y: denseMatrix(y) },
     ...(bias ? { bias: { bound: bias, offset: bias.offset } } : {}),
   });
+  const half = halfWeight(w);
+  const strip = half && roundsProducts(context) ? productWith(half) : undefined;
+  if (strip && suitsStrip(strip)) encodeStrip(context, strip);
+  else encodeProduct(context, productWith(weightFor(context, w, a, rows)));
 };
 
 const linearInputGradient: WebgpuKernel = (context, { inputs, outputs, axes }) => {

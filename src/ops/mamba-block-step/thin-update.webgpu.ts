@@ -116,7 +116,7 @@ function sumsCode(block: ThinBlock): string {
 }
 
 /** WGSL: the weightless norms of delta, B and C, each by one thread: they are short. */
-function mixerNormCode(dtRank: number, dState: number): string {
+export function mixerNormCode(dtRank: number, dState: number): string {
   return `
   if (lane < 3u) {
     let start = select(${dtRank}u + (lane - 1u) * ${dState}u, 0u, lane == 0u);

@@ -15,6 +15,7 @@ import {
 import { enterProgram } from "./thin-enter.webgpu.ts";
 import { leaveProgram } from "./thin-leave.webgpu.ts";
 import { updateProgram } from "./thin-update.webgpu.ts";
+import { suitsWide, wideBlockStep } from "./wide.webgpu.ts";
 
 const weights = ["inProj", "xProj", "dtProj", "outProj"] as const;
 /** Numbers of the selection that one workgroup can add up. */
@@ -25,7 +26,7 @@ const MOST_WINDOW = 16;
 type Given = Readonly<Record<string, Tensor | undefined>>;
 
 /** Whether the few programs of this folder can do it: plain rows of weights, sizes and places in steps of four, at most eight buffers. */
-function suits(inputs: Given): boolean {
+function suitsThin(inputs: Given): boolean {
   const { x, conv, ssm, normWeight, inProjBias, convBias, convWeight, dtProj, A } = inputs as Record<string, Tensor>;
   const [batch, dModel] = x!.shape as [number, number];
   const [dInner, dState] = A!.shape as [number, number];
@@ -58,7 +59,7 @@ function blockOf({ subgroupSize }: WebgpuKernelContext, { inputs, axes, params }
   };
 }
 
-const mambaBlockStep: WebgpuKernel = (context, call) => {
+const thinBlockStep: WebgpuKernel = (context, call) => {
   const { inputs, outputs, params } = call;
   const block = blockOf(context, call);
   if (block.rows === 0) return;
@@ -92,7 +93,16 @@ const mambaBlockStep: WebgpuKernel = (context, call) => {
   context.dispatch(leaveProgram(block), [gated, ...left, y], leave, leaveGroups(block));
 };
 
-/** WebGPU kernels of this folder: few rows in three dispatches, others out of other ops. */
+const mambaBlockStep: WebgpuKernel = (context, call) => {
+  const encode = suitsWide(call.inputs) ? wideBlockStep : thinBlockStep;
+  encode(context, call);
+};
+
+/** WebGPU kernels of this folder: few rows in three dispatches, many in four on matrix cores, others out of other ops. */
 export const mambaBlockStepWebgpu = {
-  mambaBlockStep: composedUnless(suits, mambaBlockStep, composeMambaBlockStep),
+  mambaBlockStep: composedUnless(
+    (inputs) => suitsWide(inputs) || suitsThin(inputs),
+    mambaBlockStep,
+    composeMambaBlockStep,
+  ),
 } as const satisfies Record<string, Composed>;

@@ -6,6 +6,7 @@ import type { Device } from "../../tensor/device.ts";
 import type { TypedArray } from "../../tensor/dtype.ts";
 import { Random } from "../../tensor/random.ts";
 import { tensor } from "../../tensor/tensor.ts";
+import { cast } from "../cast/index.ts";
 import { linear } from "../linear/index.ts";
 import { linearCrossEntropy } from "../linear-cross-entropy/index.ts";
 import { slice } from "../movement/index.ts";
@@ -71,6 +72,24 @@ describe.runIf(fastBackends.includes("webgpu") && process.env["MAMBA_TEST_GPU"] 
         return linear(x, draw([75, 64]), draw([75])).read();
       };
       expect(maxError(await read(await cores()), await read(await sharedDevice("reference")))).toBeLessThan(1e-6);
+    });
+
+    it("multiply few rows by many columns of float16 weights, with and without a bias", async () => {
+      const read = async (device: Device, rows: number, hasBias: boolean): Promise<TypedArray> => {
+        const random = new Random(7);
+        const draw = (count: number, shape: number[]) => tensor(coarse(random, count), shape, { device });
+        const x = draw(rows * 64, [rows, 64]);
+        const w = draw(2060 * 64, [2060, 64]);
+        const bias = hasBias ? draw(2060, [2060]) : undefined;
+        return linear(x, device.name === "webgpu" ? cast(w, "float16") : w, bias).read();
+      };
+      for (const [rows, hasBias] of [
+        [6, true],
+        [50, false],
+      ] as const) {
+        const expected = await read(await sharedDevice("reference"), rows, hasBias);
+        expect(maxError(await read(await cores(), rows, hasBias), expected)).toBeLessThan(1e-6);
+      }
     });
 
     it("keep what is not a number in its row", async () => {

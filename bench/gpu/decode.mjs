@@ -1,0 +1,100 @@
+// mamba-130m with random weights, one token after another.
+
+import { GreedySteps } from "mamba.ts/generation";
+import { isProjection, MambaLM, mambaPreset } from "mamba.ts/models";
+import { cast } from "mamba.ts/ops";
+import { flattenParameters, nestParameters, tensor } from "mamba.ts/tensor";
+import { printKernels, timeKernels, timeWall, uniform } from "./card.mjs";
+import { ids, tiny } from "./model.mjs";
+import { officialModel } from "./official.mjs";
+
+/** Steps that are enqueued before the ids of the first are read. */
+const CHUNK = 16;
+
+/** Greedy tokens, the ids of one chunk being read while the next is computed. */
+async function greedy(steps, count) {
+  let pending = steps.run(CHUNK);
+  for (let done = CHUNK; done < count; done += CHUNK) {
+    const next = steps.run(CHUNK);
+    await pending;
+    pending = next;
+  }
+  await pending;
+}
+
+/** A model whose weights are made on the card: drawing them as training wants them takes the host longer than all of this. */
+export function randomModel(device, config) {
+  const { dModel, dInner, dState, dConv, dtRank, paddedVocabSize } = config;
+  const filled = (shape, value) =>
+    tensor(
+      Float32Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (_, i) => value(i)),
+      shape,
+      { device },
+    );
+  const matrix = (rows, columns) => uniform(device, [rows, columns], -1 / Math.sqrt(columns), 1 / Math.sqrt(columns));
+  const layer = () => ({
+    norm: { weight: filled([dModel], () => 1) },
+    mixer: {
+      inProj: { weight: matrix(2 * dInner, dModel) },
+      conv: { weight: matrix(dInner, dConv), bias: uniform(device, [dInner], -0.5, 0.5) },
+      xProj: { weight: matrix(dtRank + 2 * dState, dInner) },
+      dtProj: { weight: matrix(dInner, dtRank), bias: uniform(device, [dInner], -6, -2) },
+      A_log: filled([dInner, dState], (i) => Math.log(1 + (i % dState))),
+      D: filled([dInner], () => 1),
+      outProj: { weight: matrix(dModel, dInner) },
+    },
+  });
+  return new MambaLM(config, {
+    backbone: {
+      embedding: { weight: uniform(device, [paddedVocabSize, dModel], -0.03, 0.03) },
+      layers: Object.fromEntries(Array.from({ length: config.nLayer }, (_, i) => [i, layer()])),
+      normF: { weight: filled([dModel], () => 1) },
+    },
+  });
+}
+
+/** The same model with embedding and projections in another type. */
+export function withWeights(model, dtype) {
+  const parameters = [...flattenParameters(model.parameters)].map(([name, one]) => [
+    name,
+    isProjection(name) && dtype !== "float32" ? cast(one, dtype) : one.alias(),
+  ]);
+  return new MambaLM(model.config, nestParameters(parameters));
+}
+
+export async function decode(device, { quick, kernels, weights: types, batches }) {
+  const whole = randomModel(device, quick ? tiny() : mambaPreset("mamba-130m"));
+  const rows = [];
+  for (const weights of types.split(",")) {
+    const model = withWeights(whole, weights);
+    device.matmulPrecision = weights === "float32" ? "float32" : "float16";
+    for (const batch of batches.split(",").map(Number)) {
+      rows.push(await decodeBatch(device, model, weights, batch, { quick, kernels }));
+    }
+    model.dispose();
+  }
+  whole.dispose();
+  device.matmulPrecision = "float32";
+  return rows;
+}
+
+async function decodeBatch(device, model, weights, batch, { quick, kernels }) {
+  const count = quick ? 2 * CHUNK : 16 * CHUNK;
+  const prompt = ids(device, model.config, batch, 4);
+  const { state, logits } = model.forward(prompt, { logits: "last" });
+  for (const one of [prompt, logits]) one.dispose();
+  const steps = new GreedySteps(model, device, state, new Int32Array(batch).fill(1));
+  const seconds = await timeWall(() => greedy(steps, count), quick ? 1 : 7, 1);
+  const tokensPerSecond = (batch * count) / seconds;
+  const start = performance.now();
+  const pending = steps.run(CHUNK);
+  const hostMicroseconds = (1000 * (performance.now() - start)) / CHUNK;
+  await pending;
+  const official = officialModel.decode[batch];
+  console.log(
+    `decode batch ${batch}, weights in ${weights}: ${tokensPerSecond.toFixed(0)} tokens/s, ${((1000 * seconds) / count).toFixed(3)} ms a step, ${hostMicroseconds.toFixed(0)} us of it to enqueue, official ${official ?? "not measured"}`,
+  );
+  if (kernels) printKernels((await timeKernels(device, () => greedy(steps, CHUNK), 1)).kernels, 20);
+  steps.dispose();
+  return { weights, batch, tokensPerSecond, hostMicroseconds };
+}
