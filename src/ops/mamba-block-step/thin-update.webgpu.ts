@@ -25,6 +25,7 @@ export function updateProgram(block: ThinBlock): Program {
       : { binding: { name: "dtProj", type: "f32" } as const, load: "" };
     const state: GpuBinding["type"] = lanes > 1 ? "vec4<f32>" : "f32";
     return {
+      ...(isShuffled(block) ? { requires: ["subgroups"] } : {}),
       bindings: [
         { name: "work", type: "vec4<f32>" },
         dtProj.binding,
@@ -41,7 +42,7 @@ ${dtProj.load}
 ${wgslMath("exp", "softplus", "sigmoid")}
 var<workgroup> parts: array<vec4<f32>, ${sumParts(block) * (paddedSelection(block) / 4)}>;
 var<workgroup> selection: array<f32, ${paddedSelection(block)}>;
-var<workgroup> shared_sums: array<f32, ${THREADS}>;
+${isShuffled(block) ? "" : `var<workgroup> shared_sums: array<f32, ${THREADS}>;`}
 fn workAt(i: u32) -> f32 { return work[i / 4u][i % 4u]; }`,
       body: `${placeCode(block)}
 ${sumsCode(block)}
@@ -145,9 +146,20 @@ function deltaCode(block: ThinBlock): string {
   });
 }
 
+/** WGSL: `value` becomes its sum over `lanes` neighbours, a power of two within a subgroup. */
+export function shuffledSum(value: string, lanes: number): string {
+  const masks = Array.from({ length: Math.log2(lanes) }, (_, i) => 2 ** i);
+  return masks.map((mask) => `${value} += subgroupShuffleXor(${value}, ${mask}u);`).join(" ");
+}
+
+/** Whether threads that share a channel add up among themselves. */
+const isShuffled = (block: ThinBlock): boolean => block.subgroups && [2, 4, 8, 16, 32].includes(stateLanes(block));
+
 /** WGSL: neighbours that share a channel add up `value`. */
-function sharedSum(lanes: number, value: string, total: string): string {
+function sharedSum(block: ThinBlock, value: string, total: string): string {
+  const lanes = stateLanes(block);
   if (lanes === 1) return `let ${total} = ${value};`;
+  if (isShuffled(block)) return `var ${total} = ${value}; ${shuffledSum(total, lanes)}`;
   return `
   shared_sums[lane] = ${value};
   workgroupBarrier();
@@ -179,10 +191,10 @@ function recurrenceCode(block: ThinBlock): string {
   return `
   var raw = 0.0;
   ${deltaCode(block)}
-  ${sharedSum(lanes, "raw", "projected")}
+  ${sharedSum(block, "raw", "projected")}
   let biased = projected + bias;
   let delta = select(softplusOf(biased), biased, biased > 20.0);
   ${lanes > 1 ? wide : narrow}
-  ${sharedSum(lanes, "own", "output")}
+  ${sharedSum(block, "own", "output")}
   if (isOwn && part == 0u) { gated[row * ${dInner}u + c] = (output + skip * u) * z * sigmoidOf(z); }`;
 }

@@ -1,6 +1,6 @@
 import { type Program, programNamed, wgslMath } from "../../backends/webgpu/index.ts";
 import { list } from "./thin-block.webgpu.ts";
-import { mixerNormCode } from "./thin-update.webgpu.ts";
+import { mixerNormCode, shuffledSum } from "./thin-update.webgpu.ts";
 import {
   blockChannels,
   enterTiles,
@@ -105,12 +105,6 @@ function sumsCode(block: WideBlock): string {
   workgroupBarrier();`;
 }
 
-/** WGSL: the sum of `value` over the threads of a channel, for all of them. */
-function channelSum(value: string, lanes: number): string {
-  const masks = Array.from({ length: Math.log2(lanes) }, (_, i) => 2 ** i);
-  return masks.map((mask) => `${value} += subgroupShuffleXor(${value}, ${mask}u);`).join(" ");
-}
-
 /** WGSL: one block of channels. */
 function recurrenceCode(block: WideBlock, b: number): string {
   const { dInner, dState, dtRank } = block;
@@ -125,7 +119,7 @@ function recurrenceCode(block: WideBlock, b: number): string {
   return `{
     var raw = 0.0;
     ${list(Math.ceil(fours / lanes), raw)}
-    ${channelSum("raw", lanes)}
+    ${shuffledSum("raw", lanes)}
     let biased = raw + bias${b};
     let delta = select(softplusOf(biased), biased, biased > 20.0);
     let exponent = delta * decay${b};
@@ -133,7 +127,7 @@ function recurrenceCode(block: WideBlock, b: number): string {
     let next = kept * before${b} + delta * u${b} * ${four(`${dtRank}u + 4u * part`)};
     if (firstChannel + ${b * channels}u + lane / ${lanes}u < ${dInner}u) { ssm[at${b}] = next; }
     var output = dot(${four(`${dtRank + dState}u + 4u * part`)}, next);
-    ${channelSum("output", lanes)}
+    ${shuffledSum("output", lanes)}
     if (part == 0u) { gates[${b * channels}u + lane / ${lanes}u] = (output + skip${b} * u${b}) * z${b} * sigmoidOf(z${b}); }
   }`;
 }
