@@ -7,6 +7,7 @@
 export { areaUnderRoc } from "./area-under-roc.ts";
 export { type EvaluateOptions, type Evaluation, evaluateIds } from "./evaluate.ts";
 export { type BatchEvaluation, type EvaluateBatchesOptions, evaluateBatches } from "./evaluate-batches.ts";
+export { type EvaluateLabelledOptions, evaluateLabelled, type LabelledEvaluation } from "./evaluate-labelled.ts";
 export {
   type FinishReason,
   type GenerationEngine,
@@ -20,6 +21,7 @@ export {
 } from "./generate.ts";
 export { type GenerationFacts, GenerationState, type ModelIdentity, readGenerationState } from "./generation-state.ts";
 export { canStepOnDevice, GreedySteps, MOST_STEPS } from "./greedy-steps.ts";
+export { type LabelledTensors, uploadLabelled } from "./labelled-tensors.ts";
 export { type GenerationOptions, type ResolvedGenerationOptions, resolveGenerationOptions } from "./options.ts";
 export { type PaddedPrompts, type Prefilled, padPrompts, prefill, step } from "./prefill.ts";
 export { createSampler, type Sampled, type Sampler, type SamplerPlace } from "./sampler.ts";

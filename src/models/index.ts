@@ -3,6 +3,8 @@
  *
  * @module
  */
+
+export type { ClassifierForwardOptions, ClassifierModel } from "./classifier-model.ts";
 export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
 export { KeyValueState } from "./key-value-state.ts";
 export type { ForwardOptions, LanguageModel, Recompute, RecurrentState } from "./language-model.ts";

@@ -36,7 +36,7 @@ export { plotPng } from "./plot-png.ts";
 export { plotSvg } from "./plot-svg.ts";
 export type { TrainingPrecision } from "./precision.ts";
 export { constantSchedule, cosineSchedule, linearSchedule, type Schedule, type ScheduleOptions } from "./schedules.ts";
-export { type ShortRunOptions, shortRun } from "./short-run.ts";
+export { type ShortRunOptions, type ShortRunSubject, shortRun } from "./short-run.ts";
 export {
   accumulatedGradients,
   globalNorm,
@@ -46,4 +46,12 @@ export {
   trainStep,
 } from "./train-step.ts";
 export { Trainer } from "./trainer.ts";
-export type { CheckpointOptions, TrainerOptions, TrainingMetrics, ValidationOptions } from "./trainer-options.ts";
+export type {
+  AnyTrainerOptions,
+  CheckpointOptions,
+  ClassifierTrainerOptions,
+  CommonTrainerOptions,
+  TrainerOptions,
+  TrainingMetrics,
+  ValidationOptions,
+} from "./trainer-options.ts";

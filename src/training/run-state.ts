@@ -1,6 +1,7 @@
-import type { RecurrentState } from "../models/index.ts";
+import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { StateError } from "../tensor/errors.ts";
+import type { Parameters } from "../tensor/parameters.ts";
 import { type Tensor, writeTensor } from "../tensor/tensor.ts";
 import {
   type BestValidation,
@@ -11,14 +12,17 @@ import {
 } from "./checkpoint.ts";
 import type { CheckpointStore } from "./checkpoint-store.ts";
 import { MovingAverage } from "./moving-average.ts";
-import type { TrainerOptions } from "./trainer-options.ts";
+import type { CommonTrainerOptions } from "./trainer-options.ts";
 
 /** Everything that a run needs to go on. */
 const LAST = "last.safetensors";
 /** The parameters with the least validation loss; the moving average's where there is one. */
 const BEST = "best.safetensors";
 
-type Parts = Pick<TrainerOptions, "model" | "optimizer" | "lossScaler" | "average" | "microBatches">;
+type Parts = Pick<CommonTrainerOptions, "optimizer" | "lossScaler" | "average" | "microBatches"> & {
+  /** Only language models carry states. */
+  readonly model: { readonly parameters: Parameters } & Partial<Pick<LanguageModel, "stateFrom">>;
+};
 
 /** What changes while a run goes on, besides the model and the optimizer; written to checkpoints and read from them. */
 export class RunState implements Disposable {
@@ -139,7 +143,7 @@ export class RunState implements Disposable {
       const names = file.names(`state.${i}`).sort((a, b) => Number(a) - Number(b));
       const tensors: Tensor[] = [];
       for (const name of names) tensors.push(await file.load(`state.${i}`, name, this.#like));
-      states.push(this.#parts.model.stateFrom(tensors, position));
+      states.push(this.#parts.model.stateFrom!(tensors, position));
     }
     return states;
   }
@@ -150,6 +154,12 @@ export class RunState implements Disposable {
     file.check("parameters", this.#parameters);
     file.check("average", this.average?.tensors() ?? new Map());
     const carriedParts = progress.positions.length;
+    if (carriedParts > 0 && !this.#parts.model.stateFrom) {
+      throw new StateError(
+        "training: a run must go on as it began, with a model that carries states; this one carries none; resume with the configuration that was saved",
+        {},
+      );
+    }
     if (optimizer.name === progress.optimizer && (carriedParts === 0 || carriedParts === microBatches)) return;
     const began = `${progress.optimizer}${carriedParts ? ` and ${carriedParts} micro-batches` : ""}`;
     throw new StateError(

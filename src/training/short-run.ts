@@ -1,22 +1,28 @@
-import type { Batch } from "../data/index.ts";
-import type { LanguageModel } from "../models/index.ts";
+import type { Batch, LabelledBatch } from "../data/index.ts";
+import type { ClassifierModel, LanguageModel } from "../models/index.ts";
+import type { Device } from "../tensor/device.ts";
 import { throwIfAborted } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { batchLoss, uploadBatch } from "./batch-loss.ts";
+import { labelledObjective } from "./classifier-learner.ts";
+import type { Objective } from "./learner.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { scalerFor, type TrainingPrecision } from "./precision.ts";
 import type { Schedule } from "./schedules.ts";
 import { readStep, trainStep } from "./train-step.ts";
 
-/** Options of {@link shortRun}. */
+/** What a short run trains, and on what. */
+export type ShortRunSubject =
+  | { readonly model: LanguageModel; readonly batch: (step: number) => Batch | Promise<Batch> }
+  | { readonly classifier: ClassifierModel; readonly batch: (step: number) => LabelledBatch | Promise<LabelledBatch> };
+
+/** Options of {@link shortRun}, besides the subject. */
 export interface ShortRunOptions {
-  readonly model: LanguageModel;
   /** Disposed at the end. */
   readonly optimizer: Optimizer;
   readonly schedule: Schedule;
   readonly steps: number;
-  readonly batch: (step: number) => Batch | Promise<Batch>;
   readonly clipNorm?: number;
   /** Default: what the device is set to. */
   readonly precision?: TrainingPrecision;
@@ -33,24 +39,20 @@ export interface ShortRunOptions {
  * @returns the loss of each step
  * @throws AbortError if `signal` fires
  */
-export async function shortRun(options: ShortRunOptions): Promise<number[]> {
-  const { model, optimizer, schedule, steps, clipNorm, precision, until, onStep, signal } = options;
+export async function shortRun(options: ShortRunOptions & ShortRunSubject): Promise<number[]> {
+  const { optimizer, schedule, steps, clipNorm, precision, until, onStep, signal } = options;
   const scaler = scalerFor(precision, undefined);
-  const [{ device }] = flattenParameters(model.parameters).values() as unknown as [Tensor];
+  const { parameters } = "classifier" in options ? options.classifier : options.model;
+  const [{ device }] = flattenParameters(parameters).values() as unknown as [Tensor];
   const losses: number[] = [];
   try {
     for (let step = 0; step < steps; step++) {
       throwIfAborted(signal, "training");
-      const batch = uploadBatch(await options.batch(step), device);
+      const { run, finish } = await objectiveOf(options, step, device);
       const lossScale = scaler?.scale;
       const settings = { optimizer, learningRate: schedule(step), clipNorm, precision, lossScale };
-      const objective = (): Tensor => {
-        const { loss, state } = batchLoss(model, batch, batch);
-        state.dispose();
-        return loss;
-      };
-      const result = trainStep(model.parameters, [objective], settings);
-      batch[Symbol.dispose]();
+      const result = trainStep(parameters, [run], settings);
+      finish();
       const { loss, gradNorm } = await readStep(result);
       if (!Number.isFinite(gradNorm)) optimizer.uncount();
       scaler?.update(!Number.isFinite(gradNorm));
@@ -62,4 +64,16 @@ export async function shortRun(options: ShortRunOptions): Promise<number[]> {
   } finally {
     optimizer.dispose();
   }
+}
+
+async function objectiveOf(subject: ShortRunSubject, step: number, device: Device): Promise<Objective> {
+  // without dropout: what is asked is whether the model can learn
+  if ("classifier" in subject) return labelledObjective(subject.classifier, await subject.batch(step), device);
+  const batch = uploadBatch(await subject.batch(step), device);
+  const run = (): Tensor => {
+    const { loss, state } = batchLoss(subject.model, batch, batch);
+    state.dispose();
+    return loss;
+  };
+  return { run, finish: () => batch[Symbol.dispose]() };
 }

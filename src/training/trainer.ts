@@ -1,15 +1,14 @@
-import type { Batch } from "../data/index.ts";
-import { evaluateBatches } from "../generation/evaluate-batches.ts";
 import { eventLoopTurns } from "../generation/turns.ts";
 import { MambaError, throwIfAborted } from "../tensor/errors.ts";
 import { flattenParameters } from "../tensor/parameters.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { batchLoss, countScored, splitBatch, uploadBatch } from "./batch-loss.ts";
 import type { BestValidation } from "./checkpoint.ts";
+import { ClassifierLearner } from "./classifier-learner.ts";
+import { LanguageLearner } from "./language-learner.ts";
+import type { Learner } from "./learner.ts";
 import { scalerFor } from "./precision.ts";
 import { RunState } from "./run-state.ts";
 import { readStep, trainStep } from "./train-step.ts";
-import { checkTrainerOptions, type TrainerOptions, type TrainingMetrics } from "./trainer-options.ts";
+import { type AnyTrainerOptions, checkTrainerOptions, modelOf, type TrainingMetrics } from "./trainer-options.ts";
 
 /**
  * Trains a model: an async iterator of the numbers of each step, with validation, checkpoints and resumption.
@@ -31,17 +30,23 @@ import { checkTrainerOptions, type TrainerOptions, type TrainingMetrics } from "
  * ```
  */
 export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
-  readonly #options: TrainerOptions;
+  readonly #options: AnyTrainerOptions;
   readonly #run: RunState;
+  readonly #learner: Learner;
   #warnings: readonly string[] = [];
   #savedStep = 0;
   #opened = false;
 
-  /** @throws ConfigError if an option cannot be, or the data has more ids than the model */
-  constructor(options: TrainerOptions) {
+  /** @throws ConfigError if an option cannot be, or the data has more ids or classes than the model */
+  constructor(options: AnyTrainerOptions) {
     checkTrainerOptions(options);
     this.#options = { ...options, lossScaler: scalerFor(options.precision, options.lossScaler) };
-    this.#run = new RunState(this.#options, flattenParameters(options.model.parameters));
+    const model = modelOf(this.#options);
+    this.#run = new RunState({ ...this.#options, model }, flattenParameters(model.parameters));
+    this.#learner =
+      "classifier" in this.#options
+        ? new ClassifierLearner(this.#options, this.#run.device)
+        : new LanguageLearner(this.#options, this.#run);
   }
 
   /** Steps taken. */
@@ -91,14 +96,14 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
   }
 
   async #take(): Promise<TrainingMetrics> {
-    const { schedule, data, model, optimizer, clipNorm, precision, lossScaler, microBatches = 1 } = this.#options;
+    const { schedule, optimizer, clipNorm, precision, lossScaler } = this.#options;
     const learningRate = schedule(this.#run.step);
-    const batch = await data.batch(this.#run.step);
+    const { samples, objectives: start } = await this.#learner.batch(this.#run.step);
     const startedAt = performance.now();
-    const objectives = this.#objectives(splitBatch(batch, microBatches), countScored(batch.targets) / microBatches);
+    const objectives = start();
     const settings = { optimizer, learningRate, clipNorm, precision, lossScale: lossScaler?.scale };
     const result = trainStep(
-      model.parameters,
+      modelOf(this.#options).parameters,
       objectives.map(({ run }) => run),
       settings,
     );
@@ -112,34 +117,11 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
       loss,
       learningRate,
       gradNorm,
-      tokensPerSecond: batch.ids.length / seconds,
+      tokensPerSecond: samples / seconds,
       memory: this.#run.device.memory().peak,
       ...(skipped ? { skipped } : {}),
       ...(await this.#validate()),
     };
-  }
-
-  /** One objective for each micro-batch; `finish` frees what it used and keeps its state for the next step. */
-  #objectives(parts: readonly Batch[], scored: number): { run: () => Tensor; finish: () => void }[] {
-    const { model, recompute } = this.#options;
-    if (!parts[0]!.continues) this.#run.forgetCarried();
-    return parts.map((part, i) => {
-      const uploaded = uploadBatch(part, this.#run.device);
-      const before = this.#run.carried[i];
-      const run = (): Tensor => {
-        const { loss, state } = batchLoss(model, uploaded, { scored, state: before, recompute });
-        // aliases outlive the scope that the step runs in
-        const kept = state.tensors().map((tensor) => tensor.alias());
-        this.#run.carried[i] = model.stateFrom(kept, state.position);
-        state.dispose();
-        return loss;
-      };
-      const finish = (): void => {
-        uploaded[Symbol.dispose]();
-        before?.dispose();
-      };
-      return { run, finish };
-    });
   }
 
   /** Takes note of a step's outcome; true if it was skipped. */
@@ -163,20 +145,23 @@ export class Trainer implements AsyncIterable<TrainingMetrics>, Disposable {
     );
   }
 
-  async #validate(): Promise<Pick<TrainingMetrics, "validationLoss" | "validationAccuracy">> {
-    const { validation, steps, model, checkpoints } = this.#options;
+  async #validate(): Promise<Partial<TrainingMetrics>> {
+    const { validation, steps, checkpoints } = this.#options;
     if (!validation || (this.#run.step % validation.every !== 0 && this.#run.step !== steps)) return {};
-    const { data, batches = 8, accuracy = false } = validation;
     this.#run.average?.swap();
     try {
-      const result = await evaluateBatches(model, this.#run.device, data, { batches, accuracy });
-      const isBest = !this.#run.best || result.loss < this.#run.best.loss;
+      const { loss, accuracy, auroc } = await this.#learner.validate();
+      const isBest = !this.#run.best || loss < this.#run.best.loss;
       this.#run.waited = isBest ? 0 : this.#run.waited + 1;
       if (isBest) {
-        this.#run.best = { step: this.#run.step, loss: result.loss };
+        this.#run.best = { step: this.#run.step, loss };
         if (checkpoints) await this.#run.saveBest(checkpoints.store);
       }
-      return { validationLoss: result.loss, ...(accuracy ? { validationAccuracy: result.accuracy } : {}) };
+      return {
+        validationLoss: loss,
+        ...(accuracy === undefined ? {} : { validationAccuracy: accuracy }),
+        ...(auroc === undefined ? {} : { validationAuroc: auroc }),
+      };
     } finally {
       this.#run.average?.swap();
     }
