@@ -118,7 +118,8 @@ async function measure(
 
 async function readData(path: string, terminal: Session["terminal"]): Promise<string> {
   if (path === "-") return terminal.readInput();
-  const bytes = await readFile(path);
+  const { readText } = await import("../training/text-files.ts");
+  const bytes = await readText(path);
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {

@@ -1,8 +1,10 @@
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
-import { documentsOf, findTextFiles } from "./text-files.ts";
+import { DataError } from "../../tensor/errors.ts";
+import { documentsOf, findTextFiles, readText } from "./text-files.ts";
 
 const temporary = (): Promise<string> => mkdtemp(join(tmpdir(), "mamba-text-"));
 
@@ -52,5 +54,28 @@ describe("documentsOf", () => {
     expect(documents.map((pieces) => pieces.join(""))).toEqual([first, line.repeat(25000)]);
     expect(documents[1]!.length).toBeGreaterThan(1);
     for (const piece of documents[1]!.slice(0, -1)) expect(piece.endsWith("\n")).toBe(true);
+  });
+
+  it("unpacks files that are named .gz while it reads them, also ones of several members", async () => {
+    const path = join(await temporary(), "text.txt.gz");
+    const long = `${"to be or not to be\n".repeat(80_000)}`;
+    await writeFile(path, Buffer.concat([gzipSync(`one<|end|>${long}`), gzipSync("<|end|>three")]));
+    const documents = await readDocuments(path, "<|end|>");
+    expect(documents.map((pieces) => pieces.join(""))).toEqual(["one", long, "three"]);
+    expect(Buffer.from(await readText(path)).toString()).toBe(`one<|end|>${long}<|end|>three`);
+  });
+
+  it("refuses packed files that are cut off, changed or not packed", async () => {
+    const folder = await temporary();
+    const packed = gzipSync("what is past and passing and to come ".repeat(99));
+    const changed = Uint8Array.from(packed);
+    changed[packed.length - 6]! ^= 1;
+    for (const bytes of [packed.subarray(0, -9), changed, Buffer.from("no gzip")]) {
+      const path = join(folder, "text.txt.gz");
+      await writeFile(path, bytes);
+      const error = await readDocuments(path).catch((caught: unknown) => caught);
+      expect(error).toBeInstanceOf(DataError);
+      expect((error as DataError).message).toMatch(/text .*gz: must be packed by gzip.*\(Z_\w+\); fetch it again/);
+    }
   });
 });

@@ -1,7 +1,9 @@
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { createGunzip } from "node:zlib";
 import { type ByteSource, openFileSource } from "#platform";
-import { ConfigError, MambaError } from "../../tensor/errors.ts";
+import { ConfigError, DataError, MambaError } from "../../tensor/errors.ts";
 
 /** Bytes that are read and tokenized at once; a document that is longer comes in pieces that end with a line. */
 const PIECE_BYTES = 2 ** 20;
@@ -45,10 +47,11 @@ function filesAt(path: string): TextFile[] {
 }
 
 /**
- * The documents of a file, each in pieces of bytes.
+ * The documents of a file, each in pieces of bytes. A file whose name ends with `.gz` is unpacked while it is read.
  *
  * @param separator - between documents; it belongs to none of them
- * @param onBytes - told how many bytes were read
+ * @param onBytes - told how many bytes of the file were read
+ * @throws DataError if a packed file is cut off or damaged
  */
 export async function* documentsOf(
   path: string,
@@ -56,36 +59,72 @@ export async function* documentsOf(
   onBytes: (count: number) => void,
 ): AsyncGenerator<AsyncGenerator<Uint8Array>> {
   const source = await openFileSource(path);
+  const given = bytesOf(source, onBytes);
+  const bytes = path.endsWith(".gz") ? unpacked(path, given) : given;
   try {
-    const reader = new DocumentReader(source, new TextEncoder().encode(separator ?? ""), onBytes);
-    while (!reader.isOver) yield reader.pieces();
+    const reader = new DocumentReader(bytes, new TextEncoder().encode(separator ?? ""));
+    while (!(await reader.isOver())) yield reader.pieces();
   } finally {
+    await bytes.return(undefined);
     await source.close();
   }
 }
 
-/** Reads a file from front to back, keeping what is not given out yet. */
-class DocumentReader {
-  readonly #source: ByteSource;
-  readonly #separator: Buffer;
-  readonly #onBytes: (count: number) => void;
-  #kept: Buffer = Buffer.alloc(0);
-  #readUpTo = 0;
+/** All bytes of a file, unpacked if its name ends with `.gz`; throws what {@link documentsOf} does. */
+export async function readText(path: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  for await (const document of documentsOf(path, undefined, () => {})) {
+    for await (const piece of document) parts.push(piece);
+  }
+  return Buffer.concat(parts);
+}
 
-  constructor(source: ByteSource, separator: Uint8Array, onBytes: (count: number) => void) {
-    this.#source = source;
+async function* bytesOf(source: ByteSource, onBytes: (count: number) => void): AsyncGenerator<Uint8Array> {
+  for (let from = 0; from < source.byteLength; from += PIECE_BYTES) {
+    const bytes = await source.read(from, Math.min(source.byteLength, from + PIECE_BYTES));
+    onBytes(bytes.length);
+    yield bytes;
+  }
+}
+
+async function* unpacked(path: string, packed: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  // the error of a source reaches whoever reads what is unpacked
+  const input = Readable.from(packed);
+  const output = createGunzip();
+  input.on("error", (error) => output.destroy(error));
+  try {
+    for await (const bytes of input.pipe(output)) yield bytes as Uint8Array;
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (!code?.startsWith("Z_")) throw cause;
+    const must = "must be packed by gzip, as its name says";
+    throw new DataError(`text ${path}: ${must}; it cannot be unpacked (${code}); fetch it again`, { path }, { cause });
+  } finally {
+    input.destroy();
+    output.destroy();
+  }
+}
+
+/** Cuts bytes that come from front to back into documents, keeping what is not given out yet. */
+class DocumentReader {
+  readonly #bytes: AsyncIterator<Uint8Array>;
+  readonly #separator: Buffer;
+  #kept: Buffer = Buffer.alloc(0);
+  #isRead = false;
+
+  constructor(bytes: AsyncIterable<Uint8Array>, separator: Uint8Array) {
+    this.#bytes = bytes[Symbol.asyncIterator]();
     this.#separator = Buffer.from(separator);
-    this.#onBytes = onBytes;
   }
 
-  get isOver(): boolean {
-    return this.#kept.length === 0 && this.#readUpTo === this.#source.byteLength;
+  async isOver(): Promise<boolean> {
+    return (await this.#fill(1)) && this.#kept.length === 0;
   }
 
   /** The pieces of the next document. */
   async *pieces(): AsyncGenerator<Uint8Array> {
     for (;;) {
-      const isLast = await this.#fill();
+      const isLast = await this.#fill(PIECE_BYTES);
       const end = this.#separator.length ? this.#kept.indexOf(this.#separator) : -1;
       if (end >= 0) {
         const piece = this.#kept.subarray(0, end);
@@ -108,16 +147,17 @@ class DocumentReader {
     }
   }
 
-  /** Reads until a piece is at hand; true if nothing is left to read. */
-  async #fill(): Promise<boolean> {
-    const { byteLength } = this.#source;
-    while (this.#kept.length < PIECE_BYTES && this.#readUpTo < byteLength) {
-      const upTo = Math.min(byteLength, this.#readUpTo + PIECE_BYTES);
-      const bytes = await this.#source.read(this.#readUpTo, upTo);
-      this.#kept = Buffer.concat([this.#kept, bytes]);
-      this.#onBytes(upTo - this.#readUpTo);
-      this.#readUpTo = upTo;
+  /** Reads until there are so many bytes; true if nothing is left to read. */
+  async #fill(count: number): Promise<boolean> {
+    const parts = [this.#kept];
+    let there = this.#kept.length;
+    while (there < count && !this.#isRead) {
+      const { done, value } = await this.#bytes.next();
+      if (done) this.#isRead = true;
+      else parts.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
+      there += done ? 0 : value.length;
     }
-    return this.#readUpTo === byteLength;
+    if (parts.length > 1) this.#kept = Buffer.concat(parts);
+    return this.#isRead;
   }
 }
