@@ -44,15 +44,16 @@ describe("matchS4Classifier", () => {
   it("reads sizes, structure and the length that C is tuned to off the tensors", async () => {
     const { config, tensors } = await matchS4Classifier(fileOf("V4"));
     expect(config).toEqual({
-      ...{ inputSize: 2, classes: 3, nLayer: 1 },
-      mixer: { dModel: 6, dState: 8, structure: "low-rank", kernelLength: 64 },
+      ...{ inputSize: 2, classes: 3, dModel: 6, nLayer: 1 },
+      mixer: { kind: "s4", dState: 8, structure: "low-rank", kernelLength: 64 },
     });
     expect(tensors.map(({ name }) => name)).toContain("layers.0.mixer.kernel.invDt");
   });
 
   it("gives tensors of s4d.py the axes that they lack", async () => {
     const { config, tensors } = await matchS4Classifier(fileOf("S4D"));
-    expect(config.mixer).toEqual({ dModel: 6, dState: 8, structure: "diagonal", imaginarySign: 1 });
+    expect(config.dModel).toBe(6);
+    expect(config.mixer).toEqual({ kind: "s4", dState: 8, structure: "diagonal", imaginarySign: 1 });
     const shapes = new Map(tensors.map(({ name, shape }) => [name.replace("layers.0.mixer.", ""), shape]));
     expect(shapes.get("kernel.C")).toEqual([1, 6, 4, 2]);
     expect(shapes.get("kernel.invDt")).toEqual([6, 1]);

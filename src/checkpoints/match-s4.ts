@@ -1,5 +1,4 @@
-import type { S4Config } from "../layers/index.ts";
-import type { SequenceClassifierConfig } from "../models/index.ts";
+import type { S4MixerConfig, SequenceClassifierConfig } from "../models/index.ts";
 import { CheckpointError } from "../tensor/errors.ts";
 import { formatShape } from "../tensor/shape.ts";
 import type { TensorEntry, TensorFile } from "./tensor-entry.ts";
@@ -107,13 +106,13 @@ function configOf(
   const channels = find("layers.0.mixer.D").shape[0]!;
   // s4d.py has no B, and keeps the other half of each pair
   const isMinimal = !tensors.has("layers.0.mixer.kernel.B");
-  const mixer: S4Config = {
-    ...{ dModel, dState: 2 * half, structure: lowRank ? "low-rank" : "diagonal" },
+  const mixer: S4MixerConfig = {
+    ...{ kind: "s4", dState: 2 * half, structure: lowRank ? "low-rank" : "diagonal" },
     ...(isMinimal ? { imaginarySign: 1 } : {}),
     ...(find("layers.0.mixer.kernel.C").shape[0] === 2 * channels ? { bidirectional: true } : {}),
     ...(lowRank ? { kernelLength: kernelLengthOf(where, lengths, nLayer) } : {}),
   };
-  return { inputSize, classes, nLayer, mixer };
+  return { inputSize, classes, dModel, nLayer, mixer };
 }
 
 /** C of a checkpoint is tuned already, once; it must never be tuned again. */
@@ -128,8 +127,8 @@ function kernelLengthOf(where: string, lengths: ReadonlyMap<number, number>, nLa
 }
 
 function checkShapes(where: string, tensors: readonly MatchedTensor[], config: SequenceClassifierConfig): void {
-  const { dModel, dState } = config.mixer;
-  const half = dState / 2;
+  const { dModel, mixer } = config;
+  const half = (mixer as S4MixerConfig).dState / 2;
   for (const { name, shape } of tensors) {
     const part = name.replace(/^layers\.\d+\./, "");
     const width: Readonly<Record<string, number | undefined>> = {

@@ -3,7 +3,13 @@
  *
  * @module
  */
-
+export type {
+  AttentionMixerConfig,
+  ClassifierMixerConfig,
+  ClassifierMixerParameters,
+  MambaMixerChoice,
+  S4MixerConfig,
+} from "./classifier-mixer.ts";
 export type { ClassifierForwardOptions, ClassifierModel } from "./classifier-model.ts";
 export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
 export { KeyValueState } from "./key-value-state.ts";

@@ -1,91 +1,196 @@
 import { Dropout } from "../layers/dropout.ts";
+import { Embedding } from "../layers/embedding.ts";
+import type { InitialiseOptions } from "../layers/initialisers.ts";
 import { Linear, type LinearParameters } from "../layers/linear.ts";
-import { Norm, type NormParameters } from "../layers/norm.ts";
-import { type S4Config, S4Layer, type S4Parameters } from "../layers/s4/s4-layer.ts";
-import { add } from "../ops/elementwise/index.ts";
-import type { StreamOptions } from "../ops/random/index.ts";
-import { mean } from "../ops/reduce/index.ts";
+import { Norm, type NormKind, type NormParameters } from "../layers/norm.ts";
+import { cast } from "../ops/cast/index.ts";
+import { add, div, maximum, minimum, mul, sub } from "../ops/elementwise/index.ts";
+import { reshape } from "../ops/movement/index.ts";
+import { mean, sum } from "../ops/reduce/index.ts";
+import type { Device } from "../tensor/device.ts";
+import type { DType } from "../tensor/dtype.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { flattenParameters } from "../tensor/parameters.ts";
+import { Random } from "../tensor/random.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
+import {
+  type ClassifierMixerConfig,
+  type ClassifierMixerParameters,
+  classifierMixer,
+  initialiseMixer,
+  type Mixer,
+  type MixOptions,
+} from "./classifier-mixer.ts";
 
 /** Sizes and choices of a {@link SequenceClassifier}. */
 export interface SequenceClassifierConfig {
-  /** Numbers at a time step. */
-  readonly inputSize: number;
+  /** Numbers at a time step; this or `vocabSize`. */
+  readonly inputSize?: number;
+  /** Ids are below this, where a time step is an id. */
+  readonly vocabSize?: number;
   readonly classes: number;
+  readonly dModel: number;
   readonly nLayer: number;
   /** Of every layer. */
-  readonly mixer: S4Config;
+  readonly mixer: ClassifierMixerConfig;
+  /** Default `layer`. */
+  readonly norm?: NormKind;
   /** Whether a layer's norm comes before it, and not after the addition to its input; default false. */
   readonly prenorm?: boolean;
   /** Probability that an element of a layer's output is dropped in training; default 0. */
   readonly dropout?: number;
+  /** Whether a feature is dropped all along the length; default true. */
+  readonly tiedDropout?: boolean;
+  /** What of a sequence is classified: the mean over its samples, or the last one; default `mean`. */
+  readonly pooling?: "mean" | "last";
 }
 
 /** Parameters of a {@link SequenceClassifier}. */
 export type SequenceClassifierParameters = {
-  /** [dModel inputSize] */
+  /** [dModel inputSize] and a bias, or the embedding [vocabSize dModel]. */
   readonly encoder: LinearParameters;
-  readonly layers: { readonly [index: string]: { readonly norm: NormParameters; readonly mixer: S4Parameters } };
+  readonly layers: {
+    readonly [index: string]: { readonly norm: NormParameters; readonly mixer: ClassifierMixerParameters };
+  };
   /** [classes dModel] */
   readonly decoder: LinearParameters;
 };
 
 /** Options of {@link SequenceClassifier.forward}. */
-export interface ClassifyOptions {
-  /** Step sizes are multiplied by it: 2 for sequences that were sampled half as often as those of training. Default 1. */
-  readonly rate?: number;
-  /** Seed and stream of dropout; left out in inference. */
-  readonly random?: StreamOptions | undefined;
+export interface ClassifyOptions extends MixOptions {
+  /** int32 [batch], samples of each row, at least 1; left out where all rows are as long as the tensor. */
+  readonly lengths?: Tensor | undefined;
 }
 
 const NORM_EPSILON = 1e-5;
 
 /**
- * Classes of whole sequences: a linear encoder, residual layers with layer norms, the mean over time, a linear decoder.
+ * Classes of whole sequences: an encoder, residual layers with norms, the mean over time or the last sample, a linear decoder.
  *
- *     h = encoder x;  h = norm(h + mixer(h)) for each layer, or h + mixer(norm(h));  logits = decoder mean over time of h
+ *     h = encoder x;  h = norm(h + mixer(h)) for each layer, or h + mixer(norm(h));  logits = decoder pool h
+ *
+ * Samples behind a row's length take no part in the pooling. A mixer that looks ahead sees zeros there.
  *
  * @see Gu, Goel & Ré 2021 (S4), appendix D; `example.py` of state-spaces/s4
  */
 export class SequenceClassifier {
   readonly config: SequenceClassifierConfig;
   readonly parameters: SequenceClassifierParameters;
-  readonly #layers: readonly { norm: Norm; mixer: S4Layer }[];
+  readonly #layers: readonly { readonly norm: Norm; readonly mixer: Mixer }[];
   readonly #dropout: Dropout;
 
   constructor(config: SequenceClassifierConfig, parameters: SequenceClassifierParameters) {
+    checkInput(config);
     this.config = config;
     this.parameters = parameters;
-    this.#dropout = new Dropout(config.dropout ?? 0, { tied: config.mixer.tiedDropout ?? true });
+    const { mixer: choice, dModel, norm: kind = "layer", dropout = 0, tiedDropout = true } = config;
+    this.#dropout = new Dropout(dropout, { tied: tiedDropout });
     this.#layers = Array.from({ length: config.nLayer }, (_, i) => {
       const { norm, mixer } = parameters.layers[i]!;
-      return { norm: new Norm("layer", NORM_EPSILON, norm), mixer: new S4Layer(config.mixer, mixer) };
+      return { norm: new Norm(kind, NORM_EPSILON, norm), mixer: classifierMixer(choice, dModel, mixer) };
+    });
+  }
+
+  /** A model with new parameters: linear layers as PyTorch draws them, an embedding of standard deviation 1, mixers as their papers do. */
+  static create(
+    config: SequenceClassifierConfig,
+    given: { device: Device; dtype?: DType; seed?: number },
+  ): SequenceClassifier {
+    checkInput(config);
+    const options: InitialiseOptions = { ...given, random: new Random(given.seed ?? 0) };
+    const { inputSize, vocabSize, classes, dModel, nLayer, norm: kind = "layer", mixer } = config;
+    const encoder = vocabSize
+      ? Embedding.create(vocabSize, dModel, 1, options).parameters
+      : Linear.create(inputSize!, dModel, true, options).parameters;
+    const layers: Record<string, SequenceClassifierParameters["layers"][string]> = {};
+    for (let i = 0; i < nLayer; i++) {
+      layers[i] = {
+        norm: Norm.create(kind, dModel, NORM_EPSILON, options).parameters,
+        mixer: initialiseMixer(mixer, dModel, options),
+      };
+    }
+    return new SequenceClassifier(config, {
+      encoder,
+      layers,
+      decoder: Linear.create(dModel, classes, true, options).parameters,
     });
   }
 
   /**
-   * @param x - [batch length inputSize]
+   * @param x - [batch length inputSize], or int32 ids [batch length]
    * @returns logits [batch classes]
-   * @throws ShapeError if x does not fit the configuration; ConfigError if it is longer than low-rank kernels are tuned to
+   * @throws ShapeError if x does not fit the configuration; ConfigError if it is longer than low-rank kernels are tuned to, or if the
+   *   mixer does not take an option
    */
   forward(x: Tensor, options: ClassifyOptions = {}): Tensor {
     const { encoder, decoder } = this.parameters;
     return scope(() => {
-      let h = new Linear(encoder).forward(x);
+      const embedded = this.config.vocabSize
+        ? new Embedding(encoder as { weight: Tensor }).forward(x)
+        : new Linear(encoder).forward(x);
+      const mask = options.lengths && maskOf(options.lengths, embedded);
+      let h = embedded;
       this.#layers.forEach((_, i) => {
-        h = this.#layer(i, h, options);
+        h = this.#layer(i, h, options, mask);
       });
-      return new Linear(decoder).forward(mean(h, { axis: 1 }));
+      return new Linear(decoder).forward(this.#pooled(h, mask, options.lengths));
     });
   }
 
-  #layer(i: number, h: Tensor, { rate, random }: ClassifyOptions): Tensor {
+  #layer(i: number, h: Tensor, { rate, deltas, random }: ClassifyOptions, mask: Tensor | undefined): Tensor {
     const { norm, mixer } = this.#layers[i]!;
     const own = random && { ...random, stream: (random.stream ?? 0) * 2 * this.config.nLayer + 2 * i };
     const after = own && { ...own, stream: own.stream + 1 };
-    const mixed = (u: Tensor): Tensor => this.#dropout.forward(mixer.forward(u, { rate, random: own }), after);
+    const looksAhead = this.config.mixer.kind === "s4" && this.config.mixer.bidirectional;
+    const mixed = (u: Tensor): Tensor => {
+      const seen = mask && looksAhead ? mul(u, mask) : u;
+      return this.#dropout.forward(mixer(seen, { rate, deltas, random: own }), after);
+    };
     if (this.config.prenorm) return add(h, mixed(norm.forward(h).y));
     return norm.forward(add(h, mixed(h))).y;
   }
+
+  /** [batch length dModel] to [batch dModel]. */
+  #pooled(h: Tensor, mask: Tensor | undefined, lengths: Tensor | undefined): Tensor {
+    const [batch, length] = h.shape as [number, number];
+    if (this.config.pooling !== "last") {
+      if (!mask || !lengths) return mean(h, { axis: 1 });
+      return div(sum(mul(h, mask), { axis: 1 }), cast(reshape(lengths, [batch, 1]), h.dtype as "float32"));
+    }
+    const last = lengths ? sub(cast(reshape(lengths, [batch, 1, 1]), h.dtype as "float32"), 1) : length - 1;
+    const distance = sub(last, positions(h));
+    // 1 where the distance is 0, and 0 at other whole numbers
+    const chosen = maximum(sub(1, mul(distance, distance)), 0);
+    return sum(mul(h, chosen), { axis: 1 });
+  }
+
+  /** Frees the parameters. */
+  dispose(): void {
+    for (const [, parameter] of flattenParameters(this.parameters)) parameter.dispose();
+  }
+}
+
+function checkInput({ inputSize, vocabSize }: SequenceClassifierConfig): void {
+  if ((inputSize === undefined) !== (vocabSize === undefined)) return;
+  throw new ConfigError(
+    `SequenceClassifier: one of inputSize and vocabSize must be given; got ${inputSize} and ${vocabSize}; choose what a time step is`,
+    { inputSize, vocabSize },
+  );
+}
+
+/** 0, 1, 2, ..., [1 length 1]. */
+function positions({ shape, device, dtype }: Tensor): Tensor {
+  const length = shape[1]!;
+  return tensor(
+    Float64Array.from({ length }, (_, t) => t),
+    [1, length, 1],
+    { device, dtype },
+  );
+}
+
+/** 1 before a row's end and 0 behind it, [batch length 1]. */
+function maskOf(lengths: Tensor, h: Tensor): Tensor {
+  const count = cast(reshape(lengths, [lengths.shape[0]!, 1, 1]), h.dtype as "float32");
+  return minimum(maximum(sub(count, positions(h)), 0), 1);
 }
