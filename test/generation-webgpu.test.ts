@@ -11,7 +11,7 @@ const greedy = { temperature: 0, repetitionPenalty: 1, stopTokenIds: [], maxNewT
 /** Looks at every logit, so that tokens are chosen on the host. */
 const onHost = { processLogits: () => undefined } satisfies GenerationOptions;
 
-describe.runIf(fastBackends.includes("webgpu"))("likeliest tokens chosen on the GPU", () => {
+describe.runIf(fastBackends.includes("webgpu"))("tokens chosen on the GPU", () => {
   let device: Device;
   let lm: CausalLM;
   beforeAll(async () => {
@@ -47,6 +47,27 @@ describe.runIf(fastBackends.includes("webgpu"))("likeliest tokens chosen on the 
     expect(stopped.finishReason).toBe("stop-token");
     await expectSame(stopped, await lm.generate([1, 2, 3], { ...stops, ...onHost }));
     whole.state.dispose();
+  }, 120_000);
+
+  it("are drawn with the random numbers of the host, go on from a state, and stop at strings", async () => {
+    const sampled = { ...greedy, temperature: 0.9, topK: 40, topP: 0.9, minP: 0.01, seed: 11 };
+    const options = { ...sampled, maxNewTokens: 13 };
+    const [first, expected] = [
+      await lm.generate([1, 2], options),
+      await lm.generate([1, 2], { ...options, ...onHost }),
+    ];
+    const goOn = { ...sampled, state: first.state };
+    await expectSame(
+      await lm.generate([], goOn),
+      await lm.generate([], { ...sampled, ...onHost, state: expected.state }),
+    );
+    const stops = { ...sampled, stop: [first.text.slice(6, 8)] };
+    await expectSame(await lm.generate([1, 2], stops), await lm.generate([1, 2], { ...stops, ...onHost }));
+    await expectSame(first, expected);
+    // the same prompt twice draws from two streams
+    const [one, other] = await lm.generate(["a", "a"], sampled);
+    expect(one!.tokens).not.toEqual(other!.tokens);
+    for (const { state } of [one!, other!]) state.dispose();
   }, 120_000);
 
   it("end each row of a batch where it would end alone", async () => {

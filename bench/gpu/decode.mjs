@@ -1,6 +1,6 @@
 // mamba-130m with random weights, one token after another.
 
-import { GreedySteps } from "mamba.ts/generation";
+import { DeviceSteps } from "mamba.ts/generation";
 import { isProjection, MambaLM, mambaPreset } from "mamba.ts/models";
 import { cast } from "mamba.ts/ops";
 import { flattenParameters, nestParameters, tensor } from "mamba.ts/tensor";
@@ -62,14 +62,14 @@ export function withWeights(model, dtype) {
   return new MambaLM(model.config, nestParameters(parameters));
 }
 
-export async function decode(device, { quick, kernels, weights: types, batches }) {
+export async function decode(device, { quick, kernels, sampling, weights: types, batches }) {
   const whole = randomModel(device, quick ? tiny() : mambaPreset("mamba-130m"));
   const rows = [];
   for (const weights of types.split(",")) {
     const model = withWeights(whole, weights);
     device.matmulPrecision = weights === "float32" ? "float32" : "float16";
     for (const batch of batches.split(",").map(Number)) {
-      rows.push(await decodeBatch(device, model, weights, batch, { quick, kernels }));
+      rows.push(await decodeBatch(device, model, weights, batch, { quick, kernels, sampling }));
     }
     model.dispose();
   }
@@ -78,12 +78,16 @@ export async function decode(device, { quick, kernels, weights: types, batches }
   return rows;
 }
 
-async function decodeBatch(device, model, weights, batch, { quick, kernels }) {
+const drawn = { temperature: 0.8, topK: 40, topP: 0.95, minP: 0, seed: 1 };
+
+async function decodeBatch(device, model, weights, batch, { quick, kernels, sampling }) {
   const count = quick ? 2 * CHUNK : 16 * CHUNK;
   const prompt = ids(device, model.config, batch, 4);
   const { state, logits } = model.forward(prompt, { logits: "last" });
   for (const one of [prompt, logits]) one.dispose();
-  const steps = new GreedySteps(model, device, state, new Int32Array(batch).fill(1));
+  const places = Array.from({ length: batch }, (_, stream) => ({ stream, counter: 0 }));
+  const draws = sampling ? { options: drawn, places } : undefined;
+  const steps = new DeviceSteps(model, device, state, new Int32Array(batch).fill(1), draws);
   const seconds = await timeWall(() => greedy(steps, count), quick ? 1 : 7, 1);
   const tokensPerSecond = (batch * count) / seconds;
   const start = performance.now();
@@ -92,9 +96,9 @@ async function decodeBatch(device, model, weights, batch, { quick, kernels }) {
   await pending;
   const official = officialModel.decode[batch];
   console.log(
-    `decode batch ${batch}, weights in ${weights}: ${tokensPerSecond.toFixed(0)} tokens/s, ${((1000 * seconds) / count).toFixed(3)} ms a step, ${hostMicroseconds.toFixed(0)} us of it to enqueue, official ${official ?? "not measured"}`,
+    `decode batch ${batch}, weights in ${weights}${sampling ? ", sampled" : ""}: ${tokensPerSecond.toFixed(0)} tokens/s, ${((1000 * seconds) / count).toFixed(3)} ms a step, ${hostMicroseconds.toFixed(0)} us of it to enqueue, official ${official ?? "not measured"}`,
   );
   if (kernels) printKernels((await timeKernels(device, () => greedy(steps, CHUNK), 1)).kernels, 20);
   steps.dispose();
-  return { weights, batch, tokensPerSecond, hostMicroseconds };
+  return { weights, batch, sampling, tokensPerSecond, hostMicroseconds };
 }

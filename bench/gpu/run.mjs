@@ -1,6 +1,6 @@
 // Measures the WebGPU backend on a card; README.md beside this says how and what came out.
 //   node bench/gpu/run.mjs [--only scan,lengths,products,training,curve,prefill,decode] [--kernels] [--unchecked] [--quick] [--out FILE]
-//   of decode: [--weights float32,float16] [--batches 1,64]
+//   of decode: [--weights float32,float16] [--batches 1,64] [--sampling]
 import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { machine } from "../paired.mjs";
@@ -18,6 +18,7 @@ const { values: options } = parseArgs({
     kernels: { type: "boolean", default: false },
     unchecked: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
+    sampling: { type: "boolean", default: false },
     weights: { type: "string", default: "float32,float16" },
     batches: { type: "string", default: "1,64" },
     out: { type: "string" },

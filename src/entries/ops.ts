@@ -35,6 +35,7 @@ export * from "../ops/random/index.ts";
 export * from "../ops/reduce/index.ts";
 export * from "../ops/rms-norm/index.ts";
 export * from "../ops/rotary/index.ts";
+export * from "../ops/sample-token/index.ts";
 export * from "../ops/selective-scan/index.ts";
 export * from "../ops/softmax/index.ts";
 export * from "../ops/state-update/index.ts";

@@ -2,7 +2,7 @@ import type { ResolvedGenerationOptions } from "./options.ts";
 
 /** Tokens that may be drawn. */
 export interface Candidates {
-  /** In no order; left out where every id is a candidate. */
+  /** In ascending order; left out where every id is a candidate. */
   readonly ids?: Int32Array;
   /** Probability of each relative to the likeliest token; 0 for those that were dropped. */
   readonly weights: Float64Array;
@@ -66,7 +66,8 @@ export function candidates(
   const weigh = (logit: number): number => (logit === most ? 1 : Math.exp((logit - most) / temperature));
   const few = topK > 0 && topK < logits.length;
   const all = few ? prefix(logits, topIds(logits, topK), topP, weigh) : undefined;
-  const ids = all ?? (topP < 1 ? nucleus(logits, topP, weigh) : undefined);
+  // in the order in which a device draws
+  const ids = (all ?? (topP < 1 ? nucleus(logits, topP, weigh) : undefined))?.sort();
   const weights = new Float64Array(ids ? ids.length : logits.length);
   for (let i = 0; i < weights.length; i++) {
     const weight = weigh(logits[ids ? ids[i]! : i]!);

@@ -1,8 +1,8 @@
 import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
 import type { Tokenizer } from "../text/index.ts";
+import { deviceSequences, isChosenOnDevice } from "./device-sequences.ts";
 import { checkState, type GenerationState, type ModelIdentity } from "./generation-state.ts";
-import { greedySequences, isGreedyOnDevice } from "./greedy-sequences.ts";
 import type { ResolvedGenerationOptions } from "./options.ts";
 import { prefill, stackStates, step } from "./prefill.ts";
 import { lastEvent, nextEvent, promptOf, Sequence } from "./sequence.ts";
@@ -105,8 +105,8 @@ export async function* generateSequences(
         if (sequence.finishReason) yield lastEvent(engine, sequence, state, row);
       }
       if (sequences.every(({ finishReason }) => finishReason)) return;
-      if (isGreedyOnDevice(engine, options)) {
-        yield* greedySequences(engine, sequences, state, turn);
+      if (isChosenOnDevice(engine, options)) {
+        yield* deviceSequences(engine, sequences, state, options, turn);
         return;
       }
       const pending = sequences.map((sequence) => sequence.pending);

@@ -5,6 +5,7 @@
  */
 
 export { areaUnderRoc } from "./area-under-roc.ts";
+export { canStepOnDevice, type DeviceDraws, DeviceSteps, MOST_STEPS } from "./device-steps.ts";
 export { type EvaluateOptions, type Evaluation, evaluateIds } from "./evaluate.ts";
 export { type BatchEvaluation, type EvaluateBatchesOptions, evaluateBatches } from "./evaluate-batches.ts";
 export { type EvaluateLabelledOptions, evaluateLabelled, type LabelledEvaluation } from "./evaluate-labelled.ts";
@@ -20,7 +21,6 @@ export {
   type Usage,
 } from "./generate.ts";
 export { type GenerationFacts, GenerationState, type ModelIdentity, readGenerationState } from "./generation-state.ts";
-export { canStepOnDevice, GreedySteps, MOST_STEPS } from "./greedy-steps.ts";
 export { type LabelledTensors, uploadLabelled } from "./labelled-tensors.ts";
 export { type GenerationOptions, type ResolvedGenerationOptions, resolveGenerationOptions } from "./options.ts";
 export { type PaddedPrompts, type Prefilled, padPrompts, prefill, step } from "./prefill.ts";

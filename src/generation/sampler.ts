@@ -22,6 +22,8 @@ export interface Sampler {
    * @throws ConfigError if `processLogits` gives what logits cannot be
    */
   next(logits: Float32Array, recent: readonly number[]): Sampled;
+  /** Notes that a token was chosen elsewhere, with this sampler's random numbers. */
+  pass(): void;
   /** Random words used so far; a sampler made with it goes on exactly here. */
   readonly counter: number;
 }
@@ -49,6 +51,9 @@ export function createSampler(options: ResolvedGenerationOptions, place: Sampler
   return {
     get counter(): number {
       return random.counter;
+    },
+    pass() {
+      if (options.temperature > 0) random.word();
     },
     next(logits, recent) {
       checkLogits(logits);

@@ -84,6 +84,17 @@ export class Sequence {
     return this.#finishReason === "length" ? text + this.#stop.flush() : text;
   }
 
+  /** Takes a token that was chosen on the device, with the random numbers of this sequence. */
+  takeDrawn(id: number): string {
+    this.#sampler.pass();
+    return this.take(id);
+  }
+
+  /** Where the sequence is in its random numbers. */
+  get place(): { stream: number; counter: number } {
+    return { stream: this.#stream, counter: this.#sampler.counter };
+  }
+
   #flush(): string {
     const { text, stopped } = this.#stop.push(this.#decoder.flush());
     return stopped ? text : text + this.#stop.flush();

@@ -27,6 +27,7 @@ import { fillUniformOp } from "./random/operations.ts";
 import { reduceMaxBackwardOp, reduceMaxOp, reduceSumOp } from "./reduce/operations.ts";
 import { rmsNormBackwardOp, rmsNormOp } from "./rms-norm/operations.ts";
 import { rotaryOp } from "./rotary/operations.ts";
+import { sampleTokenOp } from "./sample-token/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 import { stateUpdateOp } from "./state-update/operations.ts";
@@ -90,6 +91,7 @@ export const operations = {
   fftConv: fftConvOp,
   fftConvBackward: fftConvBackwardOp,
   likeliestToken: likeliestTokenOp,
+  sampleToken: sampleTokenOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -23,6 +23,7 @@ import { randomReference } from "../random/reference.ts";
 import { reduceReference } from "../reduce/reference.ts";
 import { rmsNormReference } from "../rms-norm/reference.ts";
 import { rotaryReference } from "../rotary/reference.ts";
+import { sampleTokenReference } from "../sample-token/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
 import { stateUpdateReference } from "../state-update/reference.ts";
@@ -56,4 +57,5 @@ export const referenceKernels = {
   ...fourierReference,
   ...fftConvReference,
   ...likeliestTokenReference,
+  ...sampleTokenReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -23,6 +23,7 @@ import { randomWasm } from "../random/wasm.ts";
 import { reduceWasm } from "../reduce/wasm.ts";
 import { rmsNormWasm } from "../rms-norm/wasm.ts";
 import { rotaryWasm } from "../rotary/wasm.ts";
+import { sampleTokenWasm } from "../sample-token/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 import { softmaxWasm } from "../softmax/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
@@ -56,4 +57,5 @@ export const wasmKernels = {
   ...fourierWasm,
   ...fftConvWasm,
   ...likeliestTokenWasm,
+  ...sampleTokenWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;

@@ -23,6 +23,7 @@ import { randomWebgpu } from "../random/webgpu.ts";
 import { reduceWebgpu } from "../reduce/webgpu.ts";
 import { rmsNormWebgpu } from "../rms-norm/webgpu.ts";
 import { rotaryWebgpu } from "../rotary/webgpu.ts";
+import { sampleTokenWebgpu } from "../sample-token/webgpu.ts";
 import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
 import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
@@ -50,6 +51,7 @@ export const webgpuKernels = {
   ...fourierWebgpu,
   ...fftConvWebgpu,
   ...likeliestTokenWebgpu,
+  ...sampleTokenWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
   ...attentionWebgpu,

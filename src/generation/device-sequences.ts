@@ -2,8 +2,8 @@ import type { LanguageModel, RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { scope } from "../tensor/scope.ts";
 import { tensor } from "../tensor/tensor.ts";
+import { canStepOnDevice, DeviceSteps, MOST_STEPS } from "./device-steps.ts";
 import type { GenerationEngine, SequenceEvent } from "./generate.ts";
-import { canStepOnDevice, GreedySteps, MOST_STEPS } from "./greedy-steps.ts";
 import type { ResolvedGenerationOptions } from "./options.ts";
 import { step } from "./prefill.ts";
 import { lastEvent, nextEvent, type Sequence } from "./sequence.ts";
@@ -11,10 +11,9 @@ import { lastEvent, nextEvent, type Sequence } from "./sequence.ts";
 /** How long the steps of one chunk should take in milliseconds: text that is shown comes in pieces of this. */
 const CHUNK_MILLISECONDS = 25;
 
-/** Whether tokens can be chosen on the device: always the likeliest, with nothing to change or tell about logits. */
-export function isGreedyOnDevice({ model, device }: GenerationEngine, options: ResolvedGenerationOptions): boolean {
+/** Whether tokens can be chosen on the device: nothing changes logits before or tells of them afterwards. */
+export function isChosenOnDevice({ model, device }: GenerationEngine, options: ResolvedGenerationOptions): boolean {
   return (
-    options.temperature === 0 &&
     options.repetitionPenalty === 1 &&
     options.logitBias.size === 0 &&
     options.logprobs === undefined &&
@@ -38,15 +37,18 @@ interface Chunk {
  *
  * @param state - before the pending ids; taken over
  */
-export async function* greedySequences(
+export async function* deviceSequences(
   engine: GenerationEngine,
   sequences: readonly Sequence[],
   state: RecurrentState,
+  options: ResolvedGenerationOptions,
   turn: () => Promise<void>,
 ): AsyncGenerator<SequenceEvent, void, void> {
   const { model, device } = engine;
   let fed = Int32Array.from(sequences, ({ pending }) => pending);
-  const steps = new GreedySteps(model, device, state, fed);
+  const places = sequences.map(({ place }) => place);
+  const draws = options.temperature > 0 ? { options, places } : undefined;
+  const steps = new DeviceSteps(model, device, state, fed, draws);
   const left = (): number => Math.max(...sequences.map((sequence) => sequence.left));
   const pace = new Pace();
   const chunks: Chunk[] = [];
@@ -101,7 +103,7 @@ async function* eventsOf(
       continue;
     }
     sequence.fed();
-    yield { row, chunk: { text: sequence.take(id), tokens: [id] } };
+    yield { row, chunk: { text: sequence.takeDrawn(id), tokens: [id] } };
     if (sequence.finishReason) yield lastEvent(engine, sequence, again.stateAfter(i), row);
   }
 }

@@ -4,10 +4,10 @@ import { MambaLM, mambaConfig, type RecurrentState } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
 import { tensor } from "../tensor/tensor.ts";
 import { largest } from "./candidates.ts";
-import { canStepOnDevice, GreedySteps, MOST_STEPS } from "./greedy-steps.ts";
+import { canStepOnDevice, DeviceSteps, MOST_STEPS } from "./device-steps.ts";
 import { step } from "./prefill.ts";
 
-describe.runIf(fastBackends.includes("webgpu"))("greedy steps on the device", () => {
+describe.runIf(fastBackends.includes("webgpu"))("steps on the device", () => {
   let device: Device;
   let model: MambaLM;
   beforeAll(async () => {
@@ -46,7 +46,7 @@ describe.runIf(fastBackends.includes("webgpu"))("greedy steps on the device", ()
     "choose what the host would, in whatever chunks, and leave the same state: batch %i",
     async (batch) => {
       const expected = await onHost(batch, 21);
-      using steps = new GreedySteps(
+      using steps = new DeviceSteps(
         model,
         device,
         start(batch),
@@ -67,7 +67,7 @@ describe.runIf(fastBackends.includes("webgpu"))("greedy steps on the device", ()
   it("give back all memory", async () => {
     start(1).dispose();
     const before = device.memory();
-    const steps = new GreedySteps(model, device, start(1), [1]);
+    const steps = new DeviceSteps(model, device, start(1), [1]);
     await Promise.all([steps.run(9), steps.run(MOST_STEPS - 3)]);
     steps.dispose();
     steps.dispose();

@@ -1,0 +1,272 @@
+import { type Program, programNamed, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
+import { philoxCode } from "../random/webgpu.ts";
+
+const WORKGROUP = 256;
+/** Values of a sum that are tried at a time, one bit fewer than which fit in as many steps of the search. */
+const TRIED = 15;
+const BITS = 4;
+/** Sums that threads add up between barriers. */
+const SUMMED = 5;
+/** Threads that add up one of them first. */
+const ADDERS = 16;
+
+const list = (count: number, code: (i: number) => string, separator = "\n"): string =>
+  Array.from({ length: count }, (_, i) => code(i)).join(separator);
+
+/** Larger for larger logits; equal for both zeros. Logits come as bits, for shaders need not tell infinities from numbers. */
+const rowCode = `
+var<private> start: u32;
+var<private> most: f32;
+fn bitsAt(id: u32) -> u32 { return logits[start + id]; }
+fn keyOf(bits: u32) -> u32 {
+  return select(select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u), 0x80000000u, bits == 0x80000000u);
+}
+fn bitsOf(key: u32) -> u32 { return select(~key, key & 0x7fffffffu, key >= 0x80000000u); }
+fn weightOf(bits: u32) -> f32 {
+  if (bits == 0xff800000u) { return 0.0; }
+  let logit = bitcast<f32>(bits);
+  let x = (logit - most) / p.temperature;
+  return select(expOf(x), 0.0, x < -87.0);
+}`;
+
+/**
+ * WGSL: `sums[i]`, the sum of `values[i]` over all threads. Every thread must come here.
+ */
+function sumsCode(values: readonly string[]): string {
+  const round = (first: number): string => {
+    const some = values.slice(first, first + SUMMED);
+    return `
+    ${some.map((value, i) => `addends[${i * WORKGROUP}u + lane] = ${value};`).join(" ")}
+    workgroupBarrier();
+    var some${first} = 0.0;
+    if (lane < ${some.length * ADDERS}u) {
+      for (var i = 0u; i < ${WORKGROUP / ADDERS}u; i++) { some${first} += addends[lane * ${WORKGROUP / ADDERS}u + i]; }
+    }
+    workgroupBarrier();
+    if (lane < ${some.length * ADDERS}u) { addends[lane] = some${first}; }
+    workgroupBarrier();
+    if (lane < ${some.length}u) {
+      var sum = 0.0;
+      for (var i = 0u; i < ${ADDERS}u; i++) { sum += addends[lane * ${ADDERS}u + i]; }
+      sums[${first}u + lane] = sum;
+    }
+    workgroupBarrier();`;
+  };
+  return list(Math.ceil(values.length / SUMMED), (i) => round(i * SUMMED));
+}
+
+/** WGSL: what a candidate counts for in a search: 1, or its weight; of the last ones of equal keys only a share are candidates. */
+const shareCode = (isWeighted: boolean): string =>
+  isWeighted ? "weightOf(bits) * select(1.0, share, key == edge)" : "1.0";
+
+/**
+ * WGSL: `edge` becomes the largest key for which candidates from there on sum up to `aim`, and `ties` how many candidates of that key it
+ * takes. The search goes through all bits of a key, four at a time.
+ */
+const searchCode = (isWeighted: boolean, aim: string): string => `
+  {
+    let aim = ${aim};
+    var low = 0u;
+    for (var shift = ${32 - BITS}; shift >= 0; shift -= ${BITS}) {
+      let step = 1u << u32(shift);
+      ${list(TRIED, (i) => `var sum${i} = 0.0;`)}
+      for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
+        let bits = bitsAt(id);
+        let key = keyOf(bits);
+        if (key < max(edge, low)) { continue; }
+        let own = ${shareCode(isWeighted)};
+        ${list(TRIED, (i) => `sum${i} += select(0.0, own, key >= low + ${i + 1}u * step);`)}
+      }
+      ${sumsCode(Array.from({ length: TRIED }, (_, i) => `sum${i}`))}
+      for (var i = ${TRIED}u; i > 0u; i--) {
+        if (sums[i - 1u] >= aim) { low += i * step; break; }
+      }
+      workgroupBarrier();
+    }
+    var before = 0.0;
+    var equals = 0.0;
+    for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
+      let bits = bitsAt(id);
+      let key = keyOf(bits);
+      if (key < max(edge, low)) { continue; }
+      let own = ${shareCode(isWeighted)};
+      before += select(own, 0.0, key == low);
+      equals += select(0.0, 1.0, key == low);
+    }
+    ${sumsCode(["before", "equals"])}
+    let found = max(edge, low);
+    let there = max(1.0, select(sums[1], ties, found == edge));
+    let each = ${isWeighted ? "weightOf(bitsOf(found))" : "1.0"};
+    ties = clamp(ceil((aim - sums[0]) / max(each, 1e-38)), 1.0, there);
+    share = ties / max(1.0, sums[1]);
+    edge = found;
+    workgroupBarrier();
+  }`;
+
+/** WGSL: whether an id is a candidate, given how many of the edge's key come before it; `weight` is then what it is drawn by. */
+const candidateCode = `
+    let bits = bitsAt(id);
+    let key = keyOf(bits);
+    let weight = weightOf(bits);
+    let isEdge = key == edge;
+    let isOwn = (key > edge || (isEdge && before < ties)) && weight >= p.minP;
+    before += select(0.0, 1.0, isEdge);`;
+
+/** A workgroup has a row; its threads have ranges of ids, so that sums go up in their order. */
+const drawProgram = (): Program =>
+  programNamed("sampleToken draw", () => ({
+    bindings: [
+      { name: "logits", type: "u32" },
+      { name: "count", type: "i32" },
+      { name: "ids", type: "i32", write: true },
+      { name: "history", type: "i32", write: true },
+      { name: "draws", type: "u32", write: true },
+    ],
+    params: [
+      ...(["batch:u32", "vocab:u32", "slots:u32", "topK:u32", "temperature:f32", "topP:f32", "minP:f32"] as const),
+      ...(["seedLow:u32", "seedHigh:u32", "logitsOffset:u32", "logitsRow:u32"] as const),
+      ...(["idsOffset:u32", "historyOffset:u32", "countOffset:u32", "drawsOffset:u32"] as const),
+    ],
+    workgroup: WORKGROUP,
+    declarations: `
+${wgslMath("exp")}
+${philoxCode}
+${rowCode}
+var<workgroup> addends: array<f32, ${SUMMED * WORKGROUP}>;
+var<workgroup> sums: array<f32, ${Math.max(TRIED, 4)}>;
+var<workgroup> ranges: array<f32, ${WORKGROUP}>;
+var<workgroup> owner: u32;
+var<workgroup> aim: f32;`,
+    body: `
+  start = p.logitsOffset + group * p.logitsRow;
+  let place = p.historyOffset + u32(count[p.countOffset]) % p.slots * p.batch + group;
+  ${largestCode}
+  var edge = 0u;
+  var ties = 4294967296.0;
+  var share = 1.0;
+  if (p.topK > 0u && p.topK < p.vocab) { ${searchCode(false, "f32(p.topK)")} }
+  if (p.topP < 1.0) { ${totalCode} ${searchCode(true, "p.topP * sums[0]")} }
+  ${rangeCode}`,
+  }));
+
+/** WGSL: `most`, the largest logit; ends a row that has nothing to draw from. */
+const largestCode = `
+  var own = 0u;
+  var invalid = 0u;
+  for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
+    let bits = bitsAt(id);
+    if (bits == 0xff800000u) { continue; }
+    if ((bits & 0x7f800000u) == 0x7f800000u) { invalid = 1u; }
+    own = max(own, keyOf(bits));
+  }
+  // keys in two halves, which float32 holds
+  addends[lane] = f32(select(own, 0xffffffffu, invalid == 1u) >> 16u);
+  addends[${WORKGROUP}u + lane] = f32(own & 0xffffu);
+  workgroupBarrier();
+  if (lane == 0u) {
+    var high = 0.0;
+    var low = 0.0;
+    for (var i = 0u; i < ${WORKGROUP}u; i++) {
+      let other = addends[i];
+      let rest = addends[${WORKGROUP}u + i];
+      if (other > high || (other == high && rest > low)) { high = other; low = rest; }
+    }
+    sums[0] = high;
+    sums[1] = low;
+  }
+  workgroupBarrier();
+  let largest = (u32(workgroupUniformLoad(&sums)[0]) << 16u) | u32(workgroupUniformLoad(&sums)[1]);
+  if (largest == 0u || largest >= 0xff800000u) {
+    if (lane == 0u) {
+      ids[p.idsOffset + group] = 0;
+      history[place] = -1;
+    }
+    return;
+  }
+  most = bitcast<f32>(bitsOf(largest));`;
+
+/** WGSL: `sums[0]`, the sum of candidates' weights. */
+const totalCode = `
+    var whole = 0.0;
+    for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
+      let bits = bitsAt(id);
+      let key = keyOf(bits);
+      if (key >= edge) { whole += ${shareCode(true)}; }
+    }
+    ${sumsCode(["whole"])}`;
+
+/** WGSL: draws among the candidates. */
+const rangeCode = `
+  let size = (p.vocab + ${WORKGROUP - 1}u) / ${WORKGROUP}u;
+  let first = min(lane * size, p.vocab);
+  let end = min(first + size, p.vocab);
+  var equals = 0.0;
+  for (var id = first; id < end; id++) { equals += select(0.0, 1.0, keyOf(bitsAt(id)) == edge); }
+  ranges[lane] = equals;
+  workgroupBarrier();
+  var earlier = 0.0;
+  for (var i = 0u; i < lane; i++) { earlier += ranges[i]; }
+  var before = earlier;
+  var sum = 0.0;
+  for (var id = first; id < end; id++) {
+    ${candidateCode}
+    sum += select(0.0, weight, isOwn);
+  }
+  workgroupBarrier();
+  ranges[lane] = sum;
+  workgroupBarrier();
+  if (lane == 0u) {
+    var total = 0.0;
+    for (var i = 0u; i < ${WORKGROUP}u; i++) { total += ranges[i]; }
+    let word = draws[p.drawsOffset + 2u * group + 1u];
+    draws[p.drawsOffset + 2u * group + 1u] = word + 1u;
+    aim = f32(streamWord(word, p.seedLow, p.seedHigh, draws[p.drawsOffset + 2u * group]) >> 8u) * 5.9604645e-8 * total;
+    var reached = 0.0;
+    for (var i = 0u; i < ${WORKGROUP}u; i++) {
+      if (ranges[i] == 0.0) { continue; }
+      owner = i;
+      if (reached + ranges[i] > aim) { break; }
+      reached += ranges[i];
+    }
+    aim -= reached;
+  }
+  workgroupBarrier();
+  if (lane != owner) { return; }
+  before = earlier;
+  sum = 0.0;
+  var chosen = 0u;
+  for (var id = first; id < end; id++) {
+    ${candidateCode}
+    if (!isOwn || weight == 0.0) { continue; }
+    chosen = id;
+    sum += weight;
+    if (sum > aim) { break; }
+  }
+  ids[p.idsOffset + group] = i32(chosen);
+  history[place] = i32(chosen);`;
+
+const countProgram: Program = {
+  name: "sampleToken count",
+  bindings: [{ name: "count", type: "i32", write: true }],
+  params: ["countOffset:u32"],
+  workgroup: 1,
+  body: "count[p.countOffset] += 1;",
+};
+
+const sampleToken: WebgpuKernel = (context, { inputs, axes, params }) => {
+  const given = ["logits", "count", "ids", "history", "draws"].map((name) => inputs[name]!);
+  const [logits, count, ids, history, draws] = given;
+  const { batch, vocab, slots } = axes as Record<"batch" | "vocab" | "slots", number>;
+  const { temperature, topK, topP, minP, seedLow, seedHigh } = params as Record<string, number>;
+  const values = {
+    ...{ batch, vocab, slots, topK: topK!, temperature: temperature!, topP: topP!, minP: minP! },
+    ...{ seedLow: seedLow!, seedHigh: seedHigh!, logitsOffset: logits!.offset, logitsRow: logits!.strides[0]! },
+    ...{ idsOffset: ids!.offset, historyOffset: history!.offset },
+    ...{ countOffset: count!.offset, drawsOffset: draws!.offset },
+  };
+  context.dispatch(drawProgram(), given, values, batch);
+  context.dispatch(countProgram, [count!], { countOffset: count!.offset }, 1);
+};
+
+/** WebGPU kernels of this folder. */
+export const sampleTokenWebgpu = { sampleToken } as const satisfies Record<string, WebgpuKernel>;
