@@ -1,4 +1,4 @@
-import { isS4Classifier, matchS4Classifier, openCheckpoint } from "../checkpoints/index.ts";
+import { type FileSet, isS4Classifier, matchS4Classifier, openCheckpoint, readJson } from "../checkpoints/index.ts";
 import {
   SequenceClassifier,
   type SequenceClassifierConfig,
@@ -10,6 +10,7 @@ import { convertArray } from "../tensor/dtype.ts";
 import { CheckpointError, throwIfAborted } from "../tensor/errors.ts";
 import { flattenParameters, nestParameters } from "../tensor/parameters.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
+import { isClassifierConfig, loadClassifier } from "./classifier-file.ts";
 import { findModelFiles, type PretrainedOptions, type PretrainedSource } from "./open-pretrained.ts";
 
 /** Sequences as the host has them: [rows length inputSize] in row-major order. */
@@ -21,8 +22,8 @@ export interface Sequences {
 /**
  * A trained classifier of sequences on a device.
  *
- * `fromPretrained` takes what {@link CausalLM.fromPretrained} takes; a bare `.pth` needs no configuration, since its tensors tell the
- * architecture.
+ * `fromPretrained` takes what {@link CausalLM.fromPretrained} takes: a folder that `mamba train` wrote, or one of state-spaces/s4; a bare
+ * `.pth` of theirs needs no configuration, since its tensors tell the architecture.
  */
 export class Classifier {
   readonly model: SequenceClassifier;
@@ -40,35 +41,16 @@ export class Classifier {
    */
   static async fromPretrained(source: PretrainedSource, options: PretrainedOptions = {}): Promise<Classifier> {
     const files = await findModelFiles(source, options);
-    const checkpoint = await openCheckpoint(files);
+    const given = options.device ?? "auto";
+    const ownsDevice = typeof given === "string";
+    const device = ownsDevice ? await openDevice(given, options) : given;
     try {
-      const { name, entries } = checkpoint;
-      if (!isS4Classifier(entries)) {
-        throw new CheckpointError(
-          `${name}: must hold a classifier with tensors s4_layers.N; it holds ${[...entries.keys()].slice(0, 5).join(", ")}; open it as what it is`,
-          {},
-        );
-      }
-      const matched = await matchS4Classifier({ name, tensors: entries });
-      const given = options.device ?? "auto";
-      const ownsDevice = typeof given === "string";
-      const device = ownsDevice ? await openDevice(given, options) : given;
-      try {
-        const parameters: [string, Tensor][] = [];
-        for (const { name: own, shape, entry } of matched.tensors) {
-          throwIfAborted(options.signal, "load");
-          const dtype = device.name === "reference" ? "float64" : "float32";
-          const values = convertArray(await entry.read(), entry.dtype, dtype);
-          parameters.push([own, tensor(values, shape, { device, dtype })]);
-        }
-        const nested = nestParameters(parameters) as unknown as SequenceClassifierParameters;
-        return new Classifier(new SequenceClassifier(matched.config, nested), device, ownsDevice);
-      } catch (error) {
-        if (ownsDevice) device.dispose();
-        throw error;
-      }
-    } finally {
-      await checkpoint.close();
+      const isOwn = (await files.has("config.json")) && isClassifierConfig(await readJson(files, "config.json"));
+      const model = isOwn ? await loadClassifier(files, device) : await loadOfficial(files, device, options);
+      return new Classifier(model, device, ownsDevice);
+    } catch (error) {
+      if (ownsDevice) device.dispose();
+      throw error;
     }
   }
 
@@ -111,4 +93,34 @@ export function largestClasses(logits: Float32Array, classes: number): Int32Arra
     for (let c = 1; c < classes; c++) if (logits[row * classes + c]! > logits[row * classes + best]!) best = c;
     return best;
   });
+}
+
+/** A classifier of state-spaces/s4, whose tensors tell the architecture. */
+async function loadOfficial(
+  files: FileSet,
+  device: Device,
+  { signal }: PretrainedOptions,
+): Promise<SequenceClassifier> {
+  const checkpoint = await openCheckpoint(files);
+  try {
+    const { name, entries } = checkpoint;
+    if (!isS4Classifier(entries)) {
+      throw new CheckpointError(
+        `${name}: must hold a classifier with tensors s4_layers.N; it holds ${[...entries.keys()].slice(0, 5).join(", ")}; open it as what it is`,
+        {},
+      );
+    }
+    const matched = await matchS4Classifier({ name, tensors: entries });
+    const parameters: [string, Tensor][] = [];
+    for (const { name: own, shape, entry } of matched.tensors) {
+      throwIfAborted(signal, "load");
+      const dtype = device.name === "reference" ? "float64" : "float32";
+      const values = convertArray(await entry.read(), entry.dtype, dtype);
+      parameters.push([own, tensor(values, shape, { device, dtype })]);
+    }
+    const nested = nestParameters(parameters) as unknown as SequenceClassifierParameters;
+    return new SequenceClassifier(matched.config, nested);
+  } finally {
+    await checkpoint.close();
+  }
 }

@@ -1,11 +1,8 @@
-import { writeFileAtomically } from "#platform";
-import { type FileSet, openCheckpoint, readJson, writeSafetensors } from "../checkpoints/index.ts";
+import { type FileSet, readJson } from "../checkpoints/index.ts";
 import { TransformerLM, transformerConfig } from "../models/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { convertArray } from "../tensor/dtype.ts";
-import { CheckpointError, ConfigError } from "../tensor/errors.ts";
-import { flattenParameters } from "../tensor/parameters.ts";
-import { writeTensor } from "../tensor/tensor.ts";
+import { ConfigError } from "../tensor/errors.ts";
+import { loadOwn, saveOwn } from "./own-file.ts";
 
 const MODEL_TYPE = "mamba.ts-transformer";
 
@@ -15,8 +12,7 @@ export function isTransformerConfig(json: unknown): boolean {
 }
 
 /**
- * Writes the transformer baseline as a folder: `config.json`, `model.safetensors` in float32 under our own names. No other
- * program reads it; it is there so that a baseline can be measured again.
+ * Writes the transformer baseline as a folder, so that it can be measured again.
  *
  * @param files - further files by name, JSON values
  * @throws MambaError with code `FILE` if a file cannot be written
@@ -26,17 +22,7 @@ export async function saveTransformer(
   { config, parameters }: TransformerLM,
   files: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
-  for (const [name, content] of Object.entries({ ...files, "config.json": { model_type: MODEL_TYPE, ...config } })) {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`);
-    await writeFileAtomically(`${folder}/${name}`, (write) => write(bytes));
-  }
-  const tensors = [...flattenParameters(parameters)].map(([name, tensor]) => ({
-    name,
-    dtype: "float32" as const,
-    shape: tensor.shape,
-    read: async () => convertArray(await tensor.read(), tensor.dtype, "float32"),
-  }));
-  await writeSafetensors(`${folder}/model.safetensors`, tensors);
+  await saveOwn(folder, { model_type: MODEL_TYPE, ...config }, parameters, files);
 }
 
 /**
@@ -53,23 +39,11 @@ export async function loadTransformer(files: FileSet, device: Device): Promise<T
   const { model_type: _, ...config } = json as Parameters<typeof transformerConfig>[0] & { model_type: string };
   const dtype = device.name === "reference" ? "float64" : "float32";
   const model = TransformerLM.create(transformerConfig(config), { device, dtype });
-  const file = await openCheckpoint(files);
   try {
-    for (const [name, tensor] of flattenParameters(model.parameters)) {
-      const entry = file.entries.get(name);
-      if (entry?.shape.join() !== tensor.shape.join()) {
-        throw new CheckpointError(
-          `${files.name}: ${name} must have shape [${tensor.shape.join(" ")}]; ${entry ? `it has [${entry.shape.join(" ")}]` : "it is missing"}; use the configuration that belongs to the weights`,
-          { name },
-        );
-      }
-      writeTensor(tensor, convertArray(await entry.read(), entry.dtype, dtype));
-    }
+    await loadOwn(files, model.parameters);
     return model;
   } catch (error) {
     model.dispose();
     throw error;
-  } finally {
-    await file.close();
   }
 }

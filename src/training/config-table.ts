@@ -1,3 +1,5 @@
+import { classifierField } from "./config-classifier.ts";
+import { dataField } from "./config-data.ts";
 import type { Fields } from "./config-field.ts";
 
 const size = (about: string) => ({ kind: "integer", about, least: 1, optional: true }) as const;
@@ -53,7 +55,8 @@ const presetNames = ["mamba-130m", "mamba-370m", "mamba-790m", "mamba-1.4b", "ma
 
 const model = {
   kind: "variants",
-  about: "The model: a shape of its own, that of a published model, the baseline, or the weights of a folder.",
+  about:
+    "The model: a shape of its own, that of a published model, the baseline, a classifier of sequences, or the weights of a folder.",
   variants: [
     { key: "dModel", fields: ownModel },
     {
@@ -81,6 +84,7 @@ const model = {
         },
       },
     },
+    { key: "classifier", fields: { classifier: classifierField } },
     {
       key: "from",
       fields: { from: { kind: "string", about: "A model to go on from: folder, file, shipped model or hub name." } },
@@ -151,7 +155,9 @@ const validation = {
   fields: {
     every: { kind: "integer", about: "Steps between validations.", least: 1, default: 500 },
     batches: { kind: "integer", about: "Batches of each validation.", least: 1, default: 8 },
-    accuracy: flag("Count right predictions too; left out, true for synthetic tasks, false for text."),
+    accuracy: flag(
+      "Count right predictions too; left out, true for synthetic tasks, false for text; always true for classifiers.",
+    ),
     patience: {
       kind: "integer",
       about: "Stop after this many validations without a better one.",
@@ -172,91 +178,11 @@ const lora = {
   },
 } as const;
 
-const vocabulary = { kind: "integer", about: "Number of ids.", least: 4, default: 16 } as const;
-
-const data = {
-  kind: "variants",
-  about: "What is learnt: a synthetic task, or text files.",
-  variants: [
-    {
-      key: "task",
-      value: "induction-heads",
-      fields: {
-        task: { kind: "choice", about: "Say what followed a special token before.", values: ["induction-heads"] },
-        vocabSize: vocabulary,
-        queries: {
-          kind: "integer",
-          about: "Most questions of a row of training; a row of validation has one, at its end.",
-          least: 1,
-          default: 1,
-        },
-        queriesUntil: size("Step of training from which rows have one question; left out, never."),
-      },
-    },
-    {
-      key: "task",
-      value: "selective-copying",
-      fields: {
-        task: { kind: "choice", about: "Repeat the tokens among noise, in order.", values: ["selective-copying"] },
-        vocabSize: vocabulary,
-        tokens: { kind: "integer", about: "Tokens to remember.", least: 1, default: 16 },
-      },
-    },
-    {
-      key: "task",
-      value: "associative-recall",
-      fields: {
-        task: { kind: "choice", about: "Say the value that came with a key.", values: ["associative-recall"] },
-        vocabSize: vocabulary,
-        pairs: { kind: "integer", about: "Pairs of key and value.", least: 1, default: 4 },
-      },
-    },
-    {
-      key: "text",
-      fields: {
-        text: {
-          kind: "list",
-          about: "Text files, or folders of them, one document a file; paths are relative to the configuration file.",
-          of: { kind: "string", about: "A path." },
-          alone: true,
-        },
-        separator: text("What stands between documents within a file, as <|endoftext|>; left out, nothing."),
-        tokenizer: {
-          kind: "string",
-          about: '"bytes", or a folder or model with tokenizer.json, for a new model; one to go on from has its own.',
-          default: "bytes",
-        },
-        validationText: {
-          kind: "list",
-          about: "Text files for validation; left out, the end of the text.",
-          of: { kind: "string", about: "A path." },
-          alone: true,
-          optional: true,
-        },
-        validationShare: {
-          kind: "number",
-          about: "Share of the text kept for validation.",
-          least: 0,
-          most: 0.5,
-          default: 0.05,
-        },
-        mode: {
-          kind: "choice",
-          about:
-            "shuffled: windows in random order; packed: whole documents packed into rows; streamed: rows that go on.",
-          values: ["shuffled", "packed", "streamed"],
-          default: "shuffled",
-        },
-      },
-    },
-  ],
-} as const;
-
 /** Every key of a training configuration: its meaning, limits and default. The schema and the checks come from it. */
 export const trainConfigFields = {
   $schema: text("Where the JSON schema of this file is."),
   model,
-  data,
+  data: dataField,
   lora,
   optimizer,
   schedule,
@@ -264,7 +190,8 @@ export const trainConfigFields = {
   batch: { kind: "integer", about: "Rows of a step.", least: 1, default: 8 },
   length: {
     kind: "integer",
-    about: "Tokens of a row; for selective-copying slots of noise, to which twice the tokens to remember are added.",
+    about:
+      "Tokens of a row, or the most where rows differ; for selective-copying slots of noise, to which twice the tokens to remember are added; images have their own.",
     least: 2,
     default: 256,
   },

@@ -8,14 +8,14 @@ const VALIDATION_SEED = 2 ** 40;
  * The batches of a synthetic task.
  *
  * @param part - batches of validation are drawn apart from those of training, from the same seed
- * @returns undefined where the data is text
+ * @returns undefined where the data is text or labelled sequences
  * @throws ConfigError if the task's sizes do not fit together
  */
 export function taskSource(
   { data, batch, length, seed: given }: Pick<CompleteTrainConfig, "data" | "batch" | "length" | "seed">,
   part: "training" | "validation",
 ): BatchSource | undefined {
-  if (!("task" in data)) return undefined;
+  if (!("task" in data) || data.task === "list-ops") return undefined;
   const seed = part === "training" ? given : given + VALIDATION_SEED;
   const shared = { batch, length, seed };
   switch (data.task) {

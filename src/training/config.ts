@@ -1,8 +1,11 @@
+import type { LabelledSource } from "../data/index.ts";
 import {
   type MambaConfig,
   MambaLM,
   mambaConfig,
   mambaPreset,
+  SequenceClassifier,
+  type SequenceClassifierConfig,
   TransformerLM,
   transformerConfig,
 } from "../models/index.ts";
@@ -12,6 +15,7 @@ import { checkField } from "./config-check.ts";
 import type { CompleteRecord, GivenRecord } from "./config-field.ts";
 import { jsonSchema } from "./config-schema.ts";
 import { trainConfigFields } from "./config-table.ts";
+import { labelledDataOf } from "./labelled-data.ts";
 import { adamW, type Optimizer, sgd } from "./optimizer.ts";
 import { constantSchedule, cosineSchedule, linearSchedule, type Schedule } from "./schedules.ts";
 
@@ -41,7 +45,9 @@ export function trainConfigSchema(): Record<string, unknown> {
 }
 
 /** What no field can say alone. */
-function checkTogether({ batch, microBatches, schedule, steps, optimizer, lora }: CompleteTrainConfig): void {
+function checkTogether(config: CompleteTrainConfig): void {
+  const { batch, microBatches, schedule, steps, optimizer, lora } = config;
+  checkClassifier(config);
   if (batch % microBatches !== 0) throw wrong("microBatches", `must divide batch ${batch}`, microBatches);
   if (schedule.end > schedule.peak)
     throw wrong("schedule.end", `must be at most schedule.peak ${schedule.peak}`, schedule.end);
@@ -50,6 +56,17 @@ function checkTogether({ batch, microBatches, schedule, steps, optimizer, lora }
   }
   for (const [i, { match }] of (optimizer.groups ?? []).entries()) patternOf(match, `optimizer.groups[${i}].match`);
   if (lora?.match) patternOf(lora.match, "lora.match");
+}
+
+/** Classes belong to classifiers, and to them alone. */
+function checkClassifier(config: CompleteTrainConfig): void {
+  const { model, data, lora, recompute } = config;
+  const isLabelled = labelledDataOf(config) !== undefined;
+  if ("classifier" in model !== isLabelled) {
+    throw wrong("data", `must be ${isLabelled ? "text or another task" : "labelled sequences"} for this model`, data);
+  }
+  if (isLabelled && lora) throw wrong("lora", "must be left out with model.classifier", lora);
+  if (isLabelled && recompute) throw wrong("recompute", "must be left out with model.classifier", recompute);
 }
 
 function wrong(path: string, must: string, value: unknown): ConfigError {
@@ -82,8 +99,9 @@ export function scheduleOf({ schedule, steps }: Pick<CompleteTrainConfig, "sched
   return (name === "cosine" ? cosineSchedule : linearSchedule)({ peak, warmup, steps, end });
 }
 
-/** A Mamba model that a configuration describes; the baseline and models from elsewhere are none. */
-type MambaModel = Exclude<CompleteTrainConfig["model"], { readonly from: string } | { readonly transformer: unknown }>;
+type Model = CompleteTrainConfig["model"];
+/** A Mamba model that a configuration describes; the baseline, classifiers and models from elsewhere are none. */
+type MambaModel = Exclude<Model, { from: string } | { transformer: unknown } | { classifier: unknown }>;
 
 /**
  * The configuration of a new Mamba model.
@@ -120,10 +138,39 @@ export function newModelOf(
   vocabSize: number,
   device: Device,
 ): MambaLM | TransformerLM {
-  if ("from" in model) {
-    throw new ConfigError("newModelOf: model must describe a new one; it has from; load that instead", { model });
+  if ("from" in model || "classifier" in model) {
+    const [came, instead] = "from" in model ? ["from", "load that"] : ["classifier", "use newClassifierOf"];
+    throw new ConfigError(`newModelOf: model must be a new language model; it has ${came}; ${instead} instead`, {
+      model,
+    });
   }
   if (!("transformer" in model)) return MambaLM.create(modelConfigOf(model, vocabSize), { device, seed });
   const own = vocabularyOf(model.transformer.vocabSize, vocabSize, vocabSize);
   return TransformerLM.create(transformerConfig({ ...model.transformer, vocabSize: own }), { device, seed });
+}
+
+/**
+ * The configuration of a new classifier: its input and classes are those of the data.
+ *
+ * @throws ConfigError if the model is no classifier
+ */
+export function classifierConfigOf(
+  { model, length }: Pick<CompleteTrainConfig, "model" | "length">,
+  { input, classes }: Pick<LabelledSource, "input" | "classes">,
+): SequenceClassifierConfig {
+  if (!("classifier" in model)) {
+    throw new ConfigError("classifierConfigOf: model must have classifier; it has none; use newModelOf", { model });
+  }
+  const { mixer, ...own } = model.classifier;
+  const tuned = mixer.kind === "s4" && mixer.structure === "low-rank" ? { kernelLength: length, ...mixer } : mixer;
+  return { ...input, classes, ...own, mixer: tuned };
+}
+
+/** A new classifier as a configuration describes it. */
+export function newClassifierOf(
+  config: Pick<CompleteTrainConfig, "model" | "length" | "seed">,
+  data: Pick<LabelledSource, "input" | "classes">,
+  device: Device,
+): SequenceClassifier {
+  return SequenceClassifier.create(classifierConfigOf(config, data), { device, seed: config.seed });
 }

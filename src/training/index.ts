@@ -7,7 +7,9 @@ export type { BestValidation } from "./checkpoint.ts";
 export { type CheckpointStore, folderStore, MemoryStore } from "./checkpoint-store.ts";
 export {
   type CompleteTrainConfig,
+  classifierConfigOf,
   modelConfigOf,
+  newClassifierOf,
   newModelOf,
   optimizerOf,
   readTrainConfig,
@@ -22,6 +24,7 @@ export {
   type LabelledDataConfig,
   type LabelledDataOptions,
   type LabelledTest,
+  labelledDataOf,
   openLabelledData,
   openLabelledTest,
 } from "./labelled-data.ts";

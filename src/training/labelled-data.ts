@@ -16,6 +16,7 @@ import {
   staySequences,
   stayStatistics,
 } from "../data/index.ts";
+import type { CompleteTrainConfig } from "./config.ts";
 import type { CompleteRecord } from "./config-field.ts";
 import type { labelledDataVariants } from "./config-labelled.ts";
 
@@ -25,6 +26,12 @@ type CompleteOf<V> = V extends { readonly fields: infer F } ? CompleteRecord<F> 
 export type LabelledDataConfig = CompleteOf<(typeof labelledDataVariants)[number]>;
 type ImageData = Extract<LabelledDataConfig, { readonly images: unknown }>;
 type SeriesData = Extract<LabelledDataConfig, { readonly series: unknown }>;
+
+/** The data of a configuration, if it is labelled sequences. */
+export function labelledDataOf({ data }: Pick<CompleteTrainConfig, "data">): LabelledDataConfig | undefined {
+  if ("images" in data || "series" in data) return data;
+  return "task" in data && data.task === "list-ops" ? data : undefined;
+}
 
 /** What of a configuration decides its batches. */
 export interface LabelledDataOptions {

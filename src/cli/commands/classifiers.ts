@@ -9,12 +9,16 @@ interface Flags extends DeviceFlags, SourceFlags {
   readonly json?: true;
 }
 
-/** Whether a model is a classifier of sequences: weights without a configuration, with the tensors of one. */
+/** Whether a model is a classifier of sequences: by its configuration, or, without one, by the tensors of its weights. */
 export async function isClassifier(name: string, flags: SourceFlags, session: Session): Promise<boolean> {
   const files = await openModelFiles(name, flags, session.terminal);
   const isWeights = (await files.list()).some((file) => /\.(?:pth|pt|safetensors)$/.test(file));
-  if (!isWeights || (await files.has("config.json"))) return false;
-  const { isS4Classifier, openCheckpoint } = await import("../../checkpoints/index.ts");
+  const { isS4Classifier, openCheckpoint, readJson } = await import("../../checkpoints/index.ts");
+  if (!isWeights) return false;
+  if (await files.has("config.json")) {
+    const { isClassifierConfig } = await import("../../pretrained/classifier-file.ts");
+    return isClassifierConfig(await readJson(files, "config.json"));
+  }
   const checkpoint = await openCheckpoint(files);
   await checkpoint.close();
   return isS4Classifier(checkpoint.entries);

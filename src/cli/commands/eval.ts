@@ -39,9 +39,16 @@ export function addEval(program: Command, session: Session): void {
     .argument("<model>", "folder, weights file, shipped model, or ORGANISATION/NAME on the hub")
     .argument("[data]", 'text file, "-" for standard input; for a classifier, a folder with MNIST test files')
     .option("--ids <file>", "tokens instead of text: 4-byte little-endian whole numbers")
-    .option("--config <file>", "the validation data of a training configuration instead of a text")
+    .option(
+      "--config <file>",
+      "the validation data of a training configuration instead of a text; for a classifier, its test data",
+    )
     .option("--lengths <list>", "with --config: lengths of rows, as 256,1024 (default: the configuration's)", sizeList)
-    .option("--samples <n>", "with --config: rows for each length (default: 256)", wholeNumber(1))
+    .option(
+      "--samples <n>",
+      "with --config: rows for each length (default: 256; for a classifier, all or 1024)",
+      wholeNumber(1),
+    )
     .option("--seed <n>", "with --config: of a task's rows (default: the configuration's)", wholeNumber(0))
     .option("--window <n>", "predictions before the state starts anew (default: 1024)", wholeNumber(1))
     .addOption(new Option("--carry", "never start the state anew").conflicts("window"))

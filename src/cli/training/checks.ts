@@ -1,7 +1,12 @@
-import type { BatchSource } from "../../data/index.ts";
-import type { LanguageModel } from "../../models/index.ts";
-import { type CompleteTrainConfig, constantSchedule, optimizerOf, shortRun } from "../../training/index.ts";
+import {
+  type CompleteTrainConfig,
+  constantSchedule,
+  optimizerOf,
+  type ShortRunSubject,
+  shortRun,
+} from "../../training/index.ts";
 import type { Terminal } from "../terminal.ts";
+import type { TrainingSubject } from "./open-training.ts";
 
 /** Options of checks. */
 export interface CheckOptions {
@@ -28,19 +33,16 @@ const OVERFIT_LIMIT = 0.05;
  */
 export async function overfitCheck(
   config: CompleteTrainConfig,
-  model: LanguageModel,
-  data: BatchSource,
+  subject: TrainingSubject,
   { steps = 500, signal }: CheckOptions,
 ): Promise<OverfitReport> {
-  const batch = await data.batch(0);
   const losses = await shortRun({
-    model,
+    ...onBatches(subject, () => 0),
     optimizer: optimizerOf({ optimizer: { ...config.optimizer, weightDecay: 0 } }),
     schedule: constantSchedule({ peak: config.schedule.peak }),
     clipNorm: config.clipNorm ?? 1,
     precision: config.precision,
     steps,
-    batch: () => batch,
     until: (loss) => loss < OVERFIT_LIMIT,
     signal,
   });
@@ -67,29 +69,37 @@ export interface SweepRow {
 export async function learningRateSweep(
   config: CompleteTrainConfig,
   rates: readonly number[],
-  newModel: () => LanguageModel,
-  data: BatchSource,
+  renewed: () => TrainingSubject & Disposable,
   { steps = 200, signal }: CheckOptions,
 ): Promise<SweepRow[]> {
   const rows: SweepRow[] = [];
   for (const learningRate of rates) {
-    const model = newModel();
+    const subject = renewed();
     try {
       const losses = await shortRun({
-        model,
+        ...onBatches(subject, (step) => step),
         optimizer: optimizerOf(config),
         schedule: constantSchedule({ peak: learningRate, warmup: config.schedule.warmup }),
         clipNorm: config.clipNorm,
         precision: config.precision,
         steps,
-        batch: (step) => data.batch(step),
         signal,
       });
       const last = losses.slice(-Math.max(1, Math.floor(losses.length / 10)));
       rows.push({ learningRate, steps: losses.length, loss: last.reduce((sum, loss) => sum + loss, 0) / last.length });
     } finally {
-      model.dispose();
+      subject[Symbol.dispose]();
     }
   }
   return rows;
+}
+
+/** What a short run trains, on the batches that each step shall have. */
+function onBatches(subject: TrainingSubject, numberOf: (step: number) => number): ShortRunSubject {
+  if ("classifier" in subject) {
+    const { classifier, data } = subject;
+    return { classifier, batch: (step) => data.batch(numberOf(step)) };
+  }
+  const { model, data } = subject;
+  return { model, batch: (step) => data.batch(numberOf(step)) };
 }

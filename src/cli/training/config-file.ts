@@ -49,12 +49,13 @@ export async function openTrainConfig(
   const given = await readConfigFile(path);
   // what is no record is refused as it came
   const config = readTrainConfig(typeof given === "object" && given !== null ? { ...given, ...changes } : given);
-  return withTextFrom(dirname(path), config);
+  return withPathsFrom(dirname(path), config);
 }
 
-/** Paths of texts are relative to the file that names them. */
-function withTextFrom(folder: string, config: CompleteTrainConfig): CompleteTrainConfig {
+/** Paths of data are relative to the file that names them. */
+function withPathsFrom(folder: string, config: CompleteTrainConfig): CompleteTrainConfig {
   const { data } = config;
+  if ("folder" in data) return { ...config, data: { ...data, folder: resolve(folder, data.folder) } };
   if (!("text" in data)) return config;
   const from = (paths: readonly string[]): string[] => paths.map((path) => resolve(folder, path));
   const { text, validationText } = data;

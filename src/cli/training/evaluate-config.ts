@@ -5,7 +5,7 @@ import { openDevice } from "../../ops/devices.ts";
 import { isTransformerConfig, loadMamba, loadTransformer } from "../../pretrained/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { ConfigError } from "../../tensor/errors.ts";
-import type { CompleteTrainConfig } from "../../training/index.ts";
+import { type CompleteTrainConfig, labelledDataOf } from "../../training/index.ts";
 import type { EvalFlags } from "../commands/eval.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
 import { deviceOptions } from "../options.ts";
@@ -13,6 +13,7 @@ import type { Session } from "../program.ts";
 import { Progress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
 import { openTrainConfig } from "./config-file.ts";
+import { evaluateClassifierConfig } from "./evaluate-classifier.ts";
 import { openData } from "./open-data.ts";
 import { readTokenizer } from "./read-tokenizer.ts";
 
@@ -27,6 +28,8 @@ export async function evaluateConfig(name: string, path: string, flags: EvalFlag
   const { seed, lengths, samples = 256 } = flags;
   const { terminal } = session;
   const config = await openTrainConfig(path, seed === undefined ? {} : { seed });
+  const labelled = labelledDataOf(config);
+  if (labelled) return evaluateClassifierConfig(name, { ...config, data: labelled }, flags, session);
   const files = await openModelFiles(name, flags, terminal);
   const { device: wanted, ...options } = deviceOptions(flags);
   const device = await openDevice(wanted, options);

@@ -1,21 +1,36 @@
-import type { LanguageModel, MambaLM, TransformerLM } from "../../models/index.ts";
+import type { BatchSource, LabelledSource } from "../../data/index.ts";
+import type { LanguageModel, MambaLM, SequenceClassifier, TransformerLM } from "../../models/index.ts";
 import type { Device } from "../../tensor/device.ts";
 import { ConfigError } from "../../tensor/errors.ts";
-import { type CompleteTrainConfig, newModelOf } from "../../training/index.ts";
+import { type CompleteTrainConfig, labelledDataOf, newModelOf } from "../../training/index.ts";
 import { openModelFiles, warnAll } from "../open-model.ts";
 import { type DeviceFlags, deviceOptions, type SourceFlags } from "../options.ts";
 import type { Terminal } from "../terminal.ts";
+import { openClassifierTraining } from "./open-classifier-training.ts";
 import { openData, type TrainingData } from "./open-data.ts";
 import { readTokenizer, type TokenizerFiles } from "./read-tokenizer.ts";
-import { type TrainedModel, trainedModel } from "./trained-model.ts";
+import type { RunFolder } from "./run-folder.ts";
+import { trainedModel } from "./trained-model.ts";
+
+/** What is trained, on what. */
+export type TrainingSubject =
+  | { readonly model: LanguageModel; readonly data: BatchSource; readonly validation?: BatchSource | undefined }
+  | {
+      readonly classifier: SequenceClassifier;
+      readonly data: LabelledSource;
+      readonly validation?: LabelledSource | undefined;
+    };
 
 /** A device, the data, and models to train on it. */
 export interface OpenTraining {
   readonly device: Device;
-  readonly data: TrainingData;
-  readonly trained: TrainedModel;
-  /** Another model with the same parameters as the first had; none where they come from a folder. */
-  readonly newModel?: () => LanguageModel;
+  readonly subject: TrainingSubject;
+  /** Batches that validation has, where it is not endless. */
+  readonly validationBatches?: number | undefined;
+  /** Another model with the same parameters as the first had, to be disposed; none where they come from a folder. */
+  readonly renewed?: () => TrainingSubject & Disposable;
+  /** Writes `model/` of a run, a folder that other verbs take. */
+  save(folder: RunFolder): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -30,6 +45,8 @@ export async function openTraining(
   cacheFolder: string | undefined,
   terminal: Terminal,
 ): Promise<OpenTraining> {
+  const labelled = labelledDataOf(config);
+  if (labelled) return openClassifierTraining({ ...config, data: labelled }, flags);
   const { openDevice } = await import("../../ops/devices.ts");
   const { device: wanted, ...options } = deviceOptions(flags);
   const source = "from" in config.model ? await openSource(config.model.from, flags, terminal) : undefined;
@@ -52,17 +69,27 @@ function opened(
   config: CompleteTrainConfig,
   device: Device,
   data: TrainingData,
-  { model, newModel }: { readonly model: MambaLM | TransformerLM; readonly newModel?: () => LanguageModel },
+  { model, newModel }: { readonly model: MambaLM | TransformerLM; readonly newModel?: () => MambaLM | TransformerLM },
 ): OpenTraining {
   checkVocabulary(model, data);
   const trained = trainedModel(model, config);
+  const sources = { data: data.training, validation: data.validation };
+  const renewed = (): TrainingSubject & Disposable => {
+    const again = newModel!();
+    return { model: again, ...sources, [Symbol.dispose]: () => again.dispose() };
+  };
   const dispose = async (): Promise<void> => {
     trained.dispose();
     model.dispose();
     device.dispose();
     await data.close();
   };
-  return { device, data, trained, newModel, dispose };
+  return {
+    ...{ device, subject: { model: trained.model, ...sources }, validationBatches: data.validationBatches },
+    ...(newModel ? { renewed } : {}),
+    save: (folder) => trained.save(folder, data.tokenizerFiles),
+    dispose,
+  };
 }
 
 /** A model to go on from: its tokenizer first, its weights once there is a device. */

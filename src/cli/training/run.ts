@@ -1,28 +1,23 @@
-import type { Device } from "../../tensor/device.ts";
 import {
+  type AnyTrainerOptions,
   type CompleteTrainConfig,
   folderStore,
   optimizerOf,
   scheduleOf,
   Trainer,
-  type TrainerOptions,
   type TrainingMetrics,
 } from "../../training/index.ts";
 import { warnAll } from "../open-model.ts";
 import type { Session } from "../program.ts";
 import type { Terminal } from "../terminal.ts";
-import type { TrainingData } from "./open-data.ts";
+import type { OpenTraining } from "./open-training.ts";
 import { provenanceOf } from "./provenance.ts";
 import type { RunFolder } from "./run-folder.ts";
-import type { TrainedModel } from "./trained-model.ts";
 import { formatDuration, TrainingProgress } from "./training-progress.ts";
 
 /** What a run is made of. */
-export interface RunSetup {
+export interface RunSetup extends Pick<OpenTraining, "device" | "subject" | "validationBatches" | "save"> {
   readonly config: CompleteTrainConfig;
-  readonly trained: TrainedModel;
-  readonly device: Device;
-  readonly data: TrainingData;
   readonly folder: RunFolder;
   readonly resume: boolean;
 }
@@ -38,6 +33,7 @@ interface RunReport {
   readonly validationLoss?: number;
   /** Of the last validation. */
   readonly validationAccuracy?: number;
+  readonly validationAuroc?: number;
   readonly seconds: number;
 }
 
@@ -45,11 +41,12 @@ interface RunReport {
 export async function reportRun(setup: RunSetup, session: Session, { json }: { readonly json?: true }): Promise<void> {
   const report = await runTraining(setup, session.terminal);
   if (json) return session.writeJson(report);
-  const { steps, seconds, loss, validationLoss, validationAccuracy, folder } = report;
+  const { steps, seconds, loss, validationLoss, validationAccuracy, validationAuroc, folder } = report;
   const parts = [
     `loss ${loss.toFixed(4)}`,
     ...(validationLoss === undefined ? [] : [`validation ${validationLoss.toFixed(4)}`]),
     ...(validationAccuracy === undefined ? [] : [`accuracy ${(100 * validationAccuracy).toFixed(2)} %`]),
+    ...(validationAuroc === undefined ? [] : [`AUROC ${validationAuroc.toFixed(4)}`]),
   ];
   return session.terminal.write(
     `${steps} steps in ${formatDuration(seconds)}: ${parts.join(", ")}; the model is ${folder}/model\n`,
@@ -88,33 +85,36 @@ async function follow(trainer: Trainer, log: MetricsLog): Promise<void> {
 }
 
 /** The best model if there was validation, else the last. */
-async function saveModel(trainer: Trainer, { trained, folder, data }: RunSetup): Promise<void> {
+async function saveModel(trainer: Trainer, { save, folder }: RunSetup): Promise<void> {
   await trainer.loadBest();
-  await trained.save(folder, data.tokenizerFiles);
+  await save(folder);
 }
 
-async function optionsOf(
-  { config, trained, data, folder, resume }: RunSetup,
-  terminal: Terminal,
-): Promise<TrainerOptions> {
-  const { steps, microBatches, clipNorm, average, precision, recompute, checkpointEvery, validation } = config;
+async function optionsOf(setup: RunSetup, terminal: Terminal): Promise<AnyTrainerOptions> {
+  const { config, subject, folder, resume, validationBatches } = setup;
+  const { steps, microBatches, clipNorm, average, precision, recompute, checkpointEvery, validation, seed } = config;
   const { every, batches = 8, patience, accuracy = "task" in config.data } = validation ?? {};
-  const held = { data: data.validation!, every: every!, batches: Math.min(batches, data.validationBatches ?? batches) };
-  return {
-    model: trained.model,
+  const held = { every: every!, batches: Math.min(batches, validationBatches ?? batches), patience, accuracy };
+  const common = {
     optimizer: optimizerOf(config),
     schedule: scheduleOf(config),
-    steps,
-    data: data.training,
-    microBatches,
-    clipNorm,
-    average,
-    precision,
-    recompute,
+    ...{ steps, microBatches, clipNorm, average, precision },
     checkpoints: { store: await folderStore(folder.path), every: checkpointEvery, resume },
     signal: terminal.signal,
-    ...(every && data.validation ? { validation: { ...held, patience, accuracy } } : {}),
   };
+  // where a configuration asks for no validation, its data is not used
+  if ("classifier" in subject) {
+    const { classifier, data, validation: heldOut } = subject;
+    return {
+      ...common,
+      classifier,
+      data,
+      seed,
+      ...(every && heldOut ? { validation: { ...held, data: heldOut } } : {}),
+    };
+  }
+  const { model, data, validation: heldOut } = subject;
+  return { ...common, model, data, recompute, ...(every && heldOut ? { validation: { ...held, data: heldOut } } : {}) };
 }
 
 /** Keeps the lines of a run: in its folder, on the terminal and for the curve. */
@@ -157,13 +157,15 @@ class MetricsLog {
 }
 
 function reportOf(setup: RunSetup, { best }: Trainer, all: readonly TrainingMetrics[], seconds: number): RunReport {
-  const accuracy = all.findLast(({ validationAccuracy }) => validationAccuracy !== undefined)?.validationAccuracy;
+  const last = all.findLast(({ validationLoss }) => validationLoss !== undefined);
+  const { validationAccuracy: accuracy, validationAuroc: auroc } = last ?? {};
   return {
     folder: setup.folder.path,
     steps: all.at(-1)?.step ?? 0,
     loss: meanOfLast(all),
     ...(best ? { validationLoss: best.loss } : {}),
     ...(accuracy === undefined ? {} : { validationAccuracy: accuracy }),
+    ...(auroc === undefined ? {} : { validationAuroc: auroc }),
     seconds,
   };
 }

@@ -41,12 +41,12 @@ async function openConfig(
 
 async function reportOverfit(
   config: CompleteTrainConfig,
-  { trained, data }: OpenTraining,
+  { subject }: OpenTraining,
   session: Session,
   { json, steps }: TrainFlags,
 ): Promise<void> {
   const { signal } = session.terminal;
-  const report = await overfitCheck(config, trained.model, data.training, { steps, signal });
+  const report = await overfitCheck(config, subject, { steps, signal });
   session.exitCode = report.learnt ? 0 : 1;
   if (json) return session.writeJson(report);
   const { learnt, steps: taken, firstLoss, lastLoss, limit } = report;
@@ -59,13 +59,13 @@ async function reportOverfit(
 async function reportSweep(
   config: CompleteTrainConfig,
   rates: readonly number[],
-  { newModel, data }: OpenTraining,
+  { renewed }: OpenTraining,
   session: Session,
   { json, steps }: TrainFlags,
 ): Promise<void> {
   const { signal } = session.terminal;
-  if (!newModel) throw new UsageError("train: --lr-sweep needs a new model; the configuration has model.from");
-  const rows = await learningRateSweep(config, rates, newModel, data.training, { steps, signal });
+  if (!renewed) throw new UsageError("train: --lr-sweep needs a new model; the configuration has model.from");
+  const rows = await learningRateSweep(config, rates, renewed, { steps, signal });
   if (json) return session.writeJson({ runs: rows.map((row) => ({ ...row, diverged: !Number.isFinite(row.loss) })) });
   return session.terminal.write(formatSweep(rows));
 }
