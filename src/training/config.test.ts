@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../tensor/errors.ts";
 import {
+  classifierConfigOf,
   modelConfigOf,
   optimizerOf,
   readTrainConfig,
@@ -47,9 +48,19 @@ describe("a training configuration", () => {
     [{ model: { dmodel: 8, nLayer: 1 } }, /model\.dmodel is not a known key.*did you mean "dModel"/],
     [{ model: { dModel: 8, nLayr: 1 } }, /model\.nLayr is not a known key.*"nLayer"/],
     [{ model: { dModel: 8 } }, /model\.nLayer must be a whole number from 1 up; got nothing; add "nLayer"/],
+    [
+      { model: { classifier: { dModel: 8, nLayer: 1, mixer: { kind: "mamba" } } } },
+      /data must be labelled sequences for this model; got \{"task":"induction-heads"/,
+    ],
+    [{ data: { task: "list-ops" } }, /data must be text or another task for this model/],
+    [
+      { model: { classifier: { dModel: 8, nLayer: 1, mixer: { kind: "s5" } } } },
+      /model\.classifier\.mixer\.kind must be one of s4, mamba, attention; .*did you mean "s4"/,
+    ],
+    [{ data: { images: "mnist" } }, /data\.folder must be text that is not empty; got nothing; add "folder"/],
     [{ model: { dModel: 8.5, nLayer: 1 } }, /model\.dModel must be a whole number from 1 up; got 8\.5/],
     [{ model: { dModel: "8", nLayer: 1 } }, /model\.dModel must be a whole number.*got "8"/],
-    [{ model: {} }, /model must have one of dModel, preset, transformer, from/],
+    [{ model: {} }, /model must have one of dModel, preset, transformer, classifier, from/],
     [{ model: { dModel: 8, nLayer: 1, from: "x" } }, /model must have only one of .*it has dModel and from/],
     [{ model: { preset: "mamba-130" } }, /model\.preset must be one of mamba-130m.*did you mean "mamba-130m"/],
     [{ model: null }, /model must be a record|model.*got nothing/],
@@ -75,6 +86,18 @@ describe("a training configuration", () => {
 
   it.each([null, 3, "x", [], undefined])("refuses %j as a whole", (given) => {
     expect(() => readTrainConfig(given)).toThrow(/training configuration: it must be a record/);
+  });
+
+  it("describes classifiers; what the data says comes from the data", () => {
+    const classifier = { dModel: 8, nLayer: 1, mixer: { kind: "s4", structure: "low-rank" } } as const;
+    const given = readTrainConfig({ model: { classifier }, data: { task: "list-ops" }, steps: 1, length: 50 });
+    const mixer = { kind: "s4", structure: "low-rank", dState: 64, kernelLength: 50 };
+    expect(classifierConfigOf(given, { input: { vocabSize: 16 }, classes: 10 })).toEqual({
+      ...{ vocabSize: 16, classes: 10, dModel: 8, nLayer: 1, mixer },
+    });
+    const lora = { ...given, lora: { rank: 2 } };
+    expect(() => readTrainConfig(lora)).toThrow(/lora must be left out with model.classifier/);
+    expect(() => readTrainConfig({ ...given, recompute: "layer" })).toThrow(/recompute must be left out/);
   });
 
   it("makes the schedule it describes", () => {

@@ -54,6 +54,36 @@ const stepsOf = async (folder: string): Promise<number[]> =>
     .map((line) => JSON.parse(line).step);
 
 describe("mamba train", () => {
+  it("trains a classifier, goes on with it, and tests it on rows drawn apart", async () => {
+    const { path, folder } = await configFile({
+      model: { classifier: { dModel: 8, nLayer: 1, mixer: { kind: "s4", dState: 4 }, dropout: 0.1 } },
+      data: { task: "list-ops", maxDepth: 3, maxArguments: 3 },
+      length: 16,
+      validation: { every: 3, batches: 2 },
+    });
+    const first = await run([path, "--out", folder, "--json"]);
+    expect([first.exitCode, first.errors]).toEqual([0, ""]);
+    expect(JSON.parse(first.terminal.output)).toMatchObject({ steps: 6, validationAccuracy: expect.any(Number) });
+    expect((await readdir(join(folder, "model"))).sort()).toEqual(["config.json", "model.safetensors"]);
+    const again = await run([path, "--out", folder, "--resume", "--steps", "8"]);
+    expect([again.exitCode, again.errors]).toEqual([0, ""]);
+    expect(await stepsOf(folder)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    const terminal = fakeTerminal();
+    const flags = ["--config", path, "--lengths", "16,24", "--samples", "16", "--json"];
+    expect(await runCli(["eval", join(folder, "model"), ...flags], terminal)).toBe(0);
+    const numbers = { count: 16, loss: expect.any(Number), accuracy: expect.any(Number) };
+    expect(JSON.parse(terminal.output)).toMatchObject({
+      rows: [
+        { length: 16, ...numbers },
+        { length: 24, ...numbers },
+      ],
+    });
+    const check = await run([path, "--overfit-check", "--steps", "2"]);
+    expect([check.exitCode, check.errors]).toEqual([1, ""]);
+    const sweep = await run([path, "--lr-sweep", "0.01,0.1", "--steps", "1"]);
+    expect([sweep.exitCode, sweep.errors]).toEqual([0, ""]);
+  });
+
   it("leaves metrics, curves, the configuration and provenance, and goes on where it was told to", async () => {
     const { path, folder } = await configFile();
     const first = await run([path, "--out", folder, "--json", "--seed", "7"]);
