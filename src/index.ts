@@ -12,11 +12,15 @@ export { type DeviceOptions, openDevice, type WasmOptions } from "./ops/devices.
 export {
   CausalLM,
   type CausalLMParts,
+  Classifier,
   type HostLogits,
   type LoadProgress,
+  largestClasses,
   type PretrainedOptions,
   type PretrainedSource,
   type Prompt,
+  type Sequences,
+  saveClassifier,
   saveMamba,
 } from "./pretrained/index.ts";
 export type { Device, DeviceName } from "./tensor/device.ts";
