@@ -31,6 +31,7 @@ import { sampleTokenOp } from "./sample-token/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
 import { stateUpdateOp } from "./state-update/operations.ts";
+import { tridiagonalSolveOp } from "./tridiagonal-solve/operations.ts";
 import { vandermondeBackwardOp, vandermondeOp } from "./vandermonde/operations.ts";
 
 /** Every op that needs a kernel, by name. Views (reshape, slice, ...) run without one. */
@@ -92,6 +93,7 @@ export const operations = {
   fftConvBackward: fftConvBackwardOp,
   likeliestToken: likeliestTokenOp,
   sampleToken: sampleTokenOp,
+  tridiagonalSolve: tridiagonalSolveOp,
 } as const satisfies Record<string, Op>;
 
 /** Names of the ops that every backend has a kernel or a composition for. */

@@ -27,6 +27,7 @@ import { sampleTokenReference } from "../sample-token/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
 import { stateUpdateReference } from "../state-update/reference.ts";
+import { tridiagonalSolveReference } from "../tridiagonal-solve/reference.ts";
 import { vandermondeReference } from "../vandermonde/reference.ts";
 
 /** Every op on the reference backend. */
@@ -58,4 +59,5 @@ export const referenceKernels = {
   ...fftConvReference,
   ...likeliestTokenReference,
   ...sampleTokenReference,
+  ...tridiagonalSolveReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -27,6 +27,7 @@ import { sampleTokenWasm } from "../sample-token/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 import { softmaxWasm } from "../softmax/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
+import { tridiagonalSolveWasm } from "../tridiagonal-solve/wasm.ts";
 import { vandermondeWasm } from "../vandermonde/wasm.ts";
 
 /** Every op on the wasm backend. */
@@ -58,4 +59,5 @@ export const wasmKernels = {
   ...fftConvWasm,
   ...likeliestTokenWasm,
   ...sampleTokenWasm,
+  ...tridiagonalSolveWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;

@@ -27,6 +27,7 @@ import { sampleTokenWebgpu } from "../sample-token/webgpu.ts";
 import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
 import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
+import { tridiagonalSolveWebgpu } from "../tridiagonal-solve/webgpu.ts";
 import { vandermondeWebgpu } from "../vandermonde/webgpu.ts";
 
 /** Every op on the WebGPU backend. */
@@ -52,6 +53,7 @@ export const webgpuKernels = {
   ...fftConvWebgpu,
   ...likeliestTokenWebgpu,
   ...sampleTokenWebgpu,
+  ...tridiagonalSolveWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
   ...attentionWebgpu,
