@@ -18,6 +18,10 @@ export { type HippoMeasure, type HippoSystem, hippo } from "./hippo/measures.ts"
 export { type NormalPlusLowRank, normalPlusLowRank } from "./hippo/nplr.ts";
 export type { InitialiseOptions } from "./initialisers.ts";
 export { Linear, type LinearParameters } from "./linear.ts";
+export { initialiseLssl, type LsslInitialisation } from "./lssl/initialise.ts";
+export { type LsslConfig, LsslLayer, type LsslOptions, type LsslParameters } from "./lssl/lssl-layer.ts";
+export { LsslRecurrence } from "./lssl/recurrence.ts";
+export type { DiscreteLssl, LsslTransition } from "./lssl/transition.ts";
 export {
   MambaMixer,
   type MambaMixerConfig,
@@ -32,3 +36,4 @@ export type { Discretization } from "./s4/kernels.ts";
 export { S4Recurrence } from "./s4/recurrence.ts";
 export { type S4Config, S4Layer, type S4Options, type S4Parameters } from "./s4/s4-layer.ts";
 export type { S4KernelParameters, S4SystemConfig } from "./s4/system.ts";
+export type { SampleTimes } from "./sample-times.ts";
