@@ -71,6 +71,24 @@ describe("the WebGPU backend", () => {
     expect(() => tensor(new Float32Array(1), [device.limits.maxBufferBytes], { device })).toThrow(/must have/);
   });
 
+  it("enqueues a call like one before on the buffers that are its own", async () => {
+    const calls = [0, 1, 2].map((call) => {
+      const x = tensor(new Float32Array(300).fill(call + 1), [3, 100], { device });
+      // the same shapes, but one buffer in two places
+      return { sums: sum(x, { axis: 1 }), square: mul(x, x), product: mul(x, add(x, 0)) };
+    });
+    for (const [call, { sums, square, product }] of calls.entries()) {
+      const value = call + 1;
+      expect(Array.from(await sums.read())).toEqual([100 * value, 100 * value, 100 * value]);
+      expect(new Set(await square.read())).toEqual(new Set([value * value]));
+      expect(new Set(await product.read())).toEqual(new Set([value * value]));
+    }
+    for (let i = 0; i < 2; i++) {
+      const made = embedding(tensor([1, 2], [2, 1], { device }), tensor(Int32Array.of(i + 5), [1], { device }));
+      await expect(made.read(), `call ${i}`).rejects.toThrow(`got ${i + 5} at position 0`);
+    }
+  });
+
   it("tells what kernels took, by op and program", async () => {
     const x = tensor([1, 2, 3], [3], { device });
     const times = await device.profile!(() => [mul(x, 2), mul(x, 3), sum(x)]);

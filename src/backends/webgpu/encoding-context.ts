@@ -6,6 +6,7 @@ import type { BufferPool, GpuMemory } from "./buffer-pool.ts";
 import type { CommandSink } from "./commands.ts";
 import { FAILURE_BYTES, Failures } from "./failures.ts";
 import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
+import { PlanNotes, Plans } from "./plans.ts";
 import type { Program } from "./program.ts";
 
 function memoryOf(bound: Bound): GpuMemory {
@@ -54,6 +55,9 @@ export class EncodingContext implements WebgpuKernelContext {
   /** Where kernels note what is wrong; there once one may. */
   failureMemory: GpuMemory | undefined;
   readonly #device: GPUDevice;
+  readonly #plans = new Plans();
+  /** Of the call at hand, while its kernel runs. */
+  #notes: PlanNotes | undefined;
   #op = "";
 
   constructor(device: GPUDevice, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
@@ -82,8 +86,17 @@ export class EncodingContext implements WebgpuKernelContext {
   encode(kernel: WebgpuKernel, call: KernelCall): void {
     this.#op = call.op;
     try {
+      const found = this.#plans.find(kernel, call, this.precision);
+      if (found && !(found instanceof PlanNotes)) {
+        this.#plans.run(found, call.op, (byteLength) => this.scratch(byteLength), this.sink);
+        return;
+      }
+      this.#notes = found;
       kernel(this, call);
+      found?.finish();
     } finally {
+      this.#notes = undefined;
+      this.#plans.release();
       for (const memory of this.#scratch) this.#pool.free(memory);
       this.#scratch.length = 0;
     }
@@ -92,16 +105,19 @@ export class EncodingContext implements WebgpuKernelContext {
   scratch(byteLength: number): GpuMemory {
     const memory = this.#pool.allocate(byteLength, this.#op);
     this.#scratch.push(memory);
+    this.#notes?.scratch(byteLength, memory);
     return memory;
   }
 
   copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void {
     if (count === 0) return;
+    this.#notes?.copy(from, 4 * fromOffset, to, 4 * toOffset, 4 * count);
     this.sink.copy(memoryOf(from), 4 * fromOffset, memoryOf(to), 4 * toOffset, 4 * count);
   }
 
   upload(data: Float32Array<ArrayBuffer>): GpuMemory {
     this.assertNotRecording();
+    this.#notes?.giveUp();
     const memory = this.scratch(data.byteLength);
     if (memory.lastBatch === this.#batch.number) this.#batch.submit();
     this.#device.queue.writeBuffer(memory.buffer, 0, data);
@@ -109,6 +125,7 @@ export class EncodingContext implements WebgpuKernelContext {
   }
 
   failure(argument: string, expected: number): { memory: GpuMemory; code: number } {
+    this.#notes?.giveUp();
     if (!this.failureMemory) {
       const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });
       this.failureMemory = { buffer, id: -1, lastBatch: 0, pins: 0, isFreed: false };
@@ -117,6 +134,7 @@ export class EncodingContext implements WebgpuKernelContext {
   }
 
   dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
+    this.#notes?.dispatch(program, bound, params, groups);
     this.sink.dispatch(program, bound.map(memoryOf), params, groups, this.#op);
   }
 }

@@ -76,12 +76,9 @@ export function boundOf({ a, b, y, bias }: GpuProduct): Bound[] {
 
 /** Parameters of where the three matrices lie. */
 export function strideValues({ a, b, y }: Pick<GpuProduct, "a" | "b" | "y">): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries({ a, b, y }).flatMap(([name, matrix]) => [
-      [`${name}Offset`, matrix.offset],
-      [`${name}Row`, matrix.rowStride],
-      [`${name}Column`, matrix.columnStride],
-      [`${name}Batch`, matrix.batchStride],
-    ]),
-  );
+  return {
+    ...{ aOffset: a.offset, aRow: a.rowStride, aColumn: a.columnStride, aBatch: a.batchStride },
+    ...{ bOffset: b.offset, bRow: b.rowStride, bColumn: b.columnStride, bBatch: b.batchStride },
+    ...{ yOffset: y.offset, yRow: y.rowStride, yColumn: y.columnStride, yBatch: y.batchStride },
+  };
 }
