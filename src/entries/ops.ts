@@ -8,6 +8,7 @@ export * from "../ops/cast/index.ts";
 export * from "../ops/cauchy/index.ts";
 export * from "../ops/causal-conv/index.ts";
 export * from "../ops/cross-entropy/index.ts";
+export * from "../ops/diagonal-scan/index.ts";
 export * from "../ops/dropout/index.ts";
 export * from "../ops/elementwise/index.ts";
 export * from "../ops/embedding/index.ts";

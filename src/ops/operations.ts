@@ -3,6 +3,7 @@ import { castOp, markNonFiniteOp } from "./cast/operations.ts";
 import { cauchyBackwardOp, cauchyOp } from "./cauchy/operations.ts";
 import { causalConvBackwardOp, causalConvOp, convUpdateOp } from "./causal-conv/operations.ts";
 import { crossEntropyBackwardOp, crossEntropyOp } from "./cross-entropy/operations.ts";
+import { diagonalScanBackwardOp, diagonalScanOp } from "./diagonal-scan/operations.ts";
 import { dropoutOp } from "./dropout/operations.ts";
 import { binaryOperations, unaryBackwardOperations, unaryOperations } from "./elementwise/operations.ts";
 import { embeddingBackwardOp, embeddingOp } from "./embedding/operations.ts";
@@ -93,6 +94,8 @@ export const operations = {
   fftConvBackward: fftConvBackwardOp,
   likeliestToken: likeliestTokenOp,
   sampleToken: sampleTokenOp,
+  diagonalScan: diagonalScanOp,
+  diagonalScanBackward: diagonalScanBackwardOp,
   tridiagonalSolve: tridiagonalSolveOp,
 } as const satisfies Record<string, Op>;
 

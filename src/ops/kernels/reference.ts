@@ -4,6 +4,7 @@ import { castReference } from "../cast/reference.ts";
 import { cauchyReference } from "../cauchy/reference.ts";
 import { causalConvReference } from "../causal-conv/reference.ts";
 import { crossEntropyReference } from "../cross-entropy/reference.ts";
+import { diagonalScanReference } from "../diagonal-scan/reference.ts";
 import { dropoutReference } from "../dropout/reference.ts";
 import { elementwiseReference } from "../elementwise/reference.ts";
 import { embeddingReference } from "../embedding/reference.ts";
@@ -59,5 +60,6 @@ export const referenceKernels = {
   ...fftConvReference,
   ...likeliestTokenReference,
   ...sampleTokenReference,
+  ...diagonalScanReference,
   ...tridiagonalSolveReference,
 } as const satisfies Record<OpName, ReferenceKernel | Composed>;

@@ -4,6 +4,7 @@ import { castWasm } from "../cast/wasm.ts";
 import { cauchyWasm } from "../cauchy/wasm.ts";
 import { causalConvWasm } from "../causal-conv/wasm.ts";
 import { crossEntropyWasm } from "../cross-entropy/wasm.ts";
+import { diagonalScanWasm } from "../diagonal-scan/wasm.ts";
 import { dropoutWasm } from "../dropout/wasm.ts";
 import { elementwiseWasm } from "../elementwise/wasm.ts";
 import { embeddingWasm } from "../embedding/wasm.ts";
@@ -59,5 +60,6 @@ export const wasmKernels = {
   ...fftConvWasm,
   ...likeliestTokenWasm,
   ...sampleTokenWasm,
+  ...diagonalScanWasm,
   ...tridiagonalSolveWasm,
 } as const satisfies Record<OpName, WasmKernel | Composed>;

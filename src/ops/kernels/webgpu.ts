@@ -4,6 +4,7 @@ import { castWebgpu } from "../cast/webgpu.ts";
 import { cauchyWebgpu } from "../cauchy/webgpu.ts";
 import { causalConvWebgpu } from "../causal-conv/webgpu.ts";
 import { crossEntropyWebgpu } from "../cross-entropy/webgpu.ts";
+import { diagonalScanWebgpu } from "../diagonal-scan/webgpu.ts";
 import { dropoutWebgpu } from "../dropout/webgpu.ts";
 import { elementwiseWebgpu } from "../elementwise/webgpu.ts";
 import { embeddingWebgpu } from "../embedding/webgpu.ts";
@@ -53,6 +54,7 @@ export const webgpuKernels = {
   ...fftConvWebgpu,
   ...likeliestTokenWebgpu,
   ...sampleTokenWebgpu,
+  ...diagonalScanWebgpu,
   ...tridiagonalSolveWebgpu,
   ...castWebgpu,
   ...causalConvWebgpu,
