@@ -115,8 +115,8 @@ describe("what cannot be held in a type", () => {
   it("refuses types that a device does not have, and to train in them", async () => {
     const files = await fixtureFiles("hf-mamba-tied");
     const gpu = { name: "webgpu" } as Device;
-    await expect(loadMamba(files, { device: gpu, dtype: "int8" })).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[ConfigError: load: weights on webgpu must be float32, float16; got int8; leave dtype out, or use device wasm]`,
+    await expect(loadMamba(files, { device: gpu, dtype: "bfloat16" })).rejects.toThrowErrorMatchingInlineSnapshot(
+      `[ConfigError: load: weights on webgpu must be float32, float16, int8, int4; got bfloat16; leave dtype out]`,
     );
     await expect(loadMamba(files, { device, dtype: "int8", pack: false })).rejects.toThrow(ConfigError);
     await expect(loadMamba(files, { device, dtype: "float64" })).rejects.toThrow(ConfigError);

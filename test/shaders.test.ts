@@ -1,11 +1,20 @@
 import { describe, expect, it, vi } from "vitest";
 import type { WebgpuBackend, WebgpuKernel } from "../src/backends/webgpu/index.ts";
-import { isProjection, MambaLM, mambaConfig, TransformerLM, transformerConfig } from "../src/models/index.ts";
+import {
+  isProjection,
+  MambaLM,
+  mambaConfig,
+  parameterType,
+  TransformerLM,
+  transformerConfig,
+} from "../src/models/index.ts";
 import { cast } from "../src/ops/cast/index.ts";
 import { div } from "../src/ops/elementwise/index.ts";
 import { sum } from "../src/ops/reduce/index.ts";
 import type { Device } from "../src/tensor/device.ts";
 import { flattenParameters, nestParameters } from "../src/tensor/parameters.ts";
+import { quantizeMatrix } from "../src/tensor/quantize.ts";
+import { quantizedTensor } from "../src/tensor/quantized-tensor.ts";
 import { scope } from "../src/tensor/scope.ts";
 import { type Tensor, tensor, zeros } from "../src/tensor/tensor.ts";
 import { adamW, trainStep } from "../src/training/index.ts";
@@ -41,6 +50,19 @@ function halved({ config, parameters }: MambaLM): MambaLM {
   return new MambaLM(config, nestParameters(made) as unknown as MambaLM["parameters"]);
 }
 
+/** The same model with matrices in blocks of zeros. */
+function inBlocks({ config, parameters, device }: MambaLM, dtype: "int8" | "int4"): MambaLM {
+  const made = [...flattenParameters(parameters)].map(([name, one]): [string, Tensor] => {
+    const [rows, columns] = one.shape as [number, number];
+    const own = isProjection(name) ? parameterType(name, columns, config, dtype) : "float32";
+    if (own === "float32") return [name, one];
+    if (own === "float16") return [name, cast(one, own)];
+    const matrix = quantizeMatrix(new Float32Array(rows * columns), rows, columns, own as typeof dtype);
+    return [name, quantizedTensor(matrix, { device })];
+  });
+  return new MambaLM(config, nestParameters(made) as unknown as MambaLM["parameters"]);
+}
+
 /** Shaders of shapes that nothing here could compute in time: a training step, prompts, tokens one after another. */
 function enqueueModels(device: Device): void {
   const mamba = MambaLM.create(mambaConfig({ vocabSize, dModel: 256, nLayer: 1 }), { device, seed: 1 });
@@ -68,6 +90,8 @@ function enqueueModels(device: Device): void {
     [half, 1, 16],
     [half, 12, 16],
     [half, 64, 16],
+    [inBlocks(mamba, "int8"), 1, 16],
+    [inBlocks(mamba, "int4"), 64, 16],
   ] as const) {
     let { state } = model.forward(ids(device, batch, length), { logits: "last" });
     for (let step = 0; step < 3; step++) {

@@ -1,9 +1,9 @@
 // mamba-130m with random weights, one token after another.
 
 import { DeviceSteps } from "mamba.ts/generation";
-import { isProjection, MambaLM, mambaPreset } from "mamba.ts/models";
+import { isProjection, MambaLM, mambaPreset, parameterType } from "mamba.ts/models";
 import { cast } from "mamba.ts/ops";
-import { flattenParameters, nestParameters, tensor } from "mamba.ts/tensor";
+import { flattenParameters, nestParameters, numberToFloat16, quantizedTensor, Random, tensor } from "mamba.ts/tensor";
 import { printKernels, timeKernels, timeWall, uniform } from "./card.mjs";
 import { ids, tiny } from "./model.mjs";
 import { officialModel } from "./official.mjs";
@@ -53,13 +53,32 @@ export function randomModel(device, config) {
   });
 }
 
-/** The same model with embedding and projections in another type. */
+/** Random bytes and scales of a matrix in blocks, as large as those of {@link randomModel}. */
+function randomBlocks(dtype, rows, columns, pool) {
+  const count = dtype === "int8" ? rows * columns : (rows * columns) / 2;
+  const bytes = pool.subarray(0, count);
+  const scale = 1 / (Math.sqrt(columns) * (dtype === "int8" ? 127 : 8));
+  const scales = new Uint16Array((rows * columns) / 32).fill(numberToFloat16(scale));
+  return { dtype, rows, columns, scales, values: dtype === "int8" ? new Int8Array(bytes.buffer, 0, count) : bytes };
+}
+
+/** The same model with embedding and projections in another type; in int8 and int4 other random numbers. */
 export function withWeights(model, dtype) {
-  const parameters = [...flattenParameters(model.parameters)].map(([name, one]) => [
-    name,
-    isProjection(name) && dtype !== "float32" ? cast(one, dtype) : one.alias(),
-  ]);
-  return new MambaLM(model.config, nestParameters(parameters));
+  const { config, device } = model;
+  const isBlocks = dtype === "int8" || dtype === "int4";
+  const sizes = [...flattenParameters(model.parameters).values()].map(({ size }) => size);
+  const random = new Random(9);
+  const words = Uint32Array.from({ length: isBlocks ? 2 ** 16 : 0 }, () => random.word());
+  const pool = new Uint8Array(isBlocks ? Math.max(...sizes) : 0);
+  for (let at = 0; at < pool.length; at += 2 ** 18)
+    pool.set(new Uint8Array(words.buffer).subarray(0, pool.length - at), at);
+  const parameters = [...flattenParameters(model.parameters)].map(([name, one]) => {
+    const own = isProjection(name) ? parameterType(name, one.shape[1], config, dtype) : "float32";
+    if (own === "float32") return [name, one.alias()];
+    if (own === "float16") return [name, cast(one, own)];
+    return [name, quantizedTensor(randomBlocks(own, ...one.shape, pool), { device })];
+  });
+  return new MambaLM(config, nestParameters(parameters));
 }
 
 export async function decode(device, { quick, kernels, sampling, weights: types, batches }) {

@@ -11,9 +11,10 @@ import { type MambaConfig, MambaLM } from "../models/index.ts";
 import type { MambaLMParameters } from "../models/mamba-parameters.ts";
 import { packWeight } from "../ops/linear/index.ts";
 import type { Device } from "../tensor/device.ts";
-import { convertArray, type DType } from "../tensor/dtype.ts";
+import { convertArray, type DType, type TypedArray } from "../tensor/dtype.ts";
 import { CheckpointError, DtypeError, throwIfAborted } from "../tensor/errors.ts";
 import { nestParameters } from "../tensor/parameters.ts";
+import { type QuantizedType, quantizeMatrix } from "../tensor/quantize.ts";
 import { quantizedTensor } from "../tensor/quantized-tensor.ts";
 import { sizeOf } from "../tensor/shape.ts";
 import { backendOf, type Tensor, tensor } from "../tensor/tensor.ts";
@@ -38,8 +39,7 @@ export interface LoadMambaOptions {
   readonly device: Device;
   /**
    * Element type of the weights on the device; default: float64 on the reference device, else matrices stored in blocks of int8 and
-   * int4 as they are where the device can, and all else in float32. What of a smaller type, see `docs/quantization.md`; on webgpu float16
-   * alone, of embedding and projections.
+   * int4 as they are where the device can, and all else in float32. What of a smaller type, see `docs/quantization.md`.
    */
   readonly dtype?: DType;
   /** Pack weights for the matrix kernels; for inference only. Default true. */
@@ -137,9 +137,35 @@ async function loadTensor(
   }
   const data = await entry.read();
   await fingerprint.add(name, data);
+  if (isQuantized(dtype) && !packed) return roundedOnHost(entry, data, dtype, shape, device);
   const plain = packed ? unpackedType(entry.dtype, dtype) : dtype;
   const made = tensor(convertArray(data, entry.dtype, plain), shape, { device, dtype: plain });
   return packed ? packedFrom(entry, made, dtype) : made;
+}
+
+/** A weight that is rounded before it comes to the device, as GPUs take it. */
+function roundedOnHost(
+  entry: TensorEntry,
+  data: TypedArray,
+  dtype: QuantizedType,
+  [rows, columns]: readonly number[],
+  device: Device,
+): Tensor {
+  const values = convertArray(data, entry.dtype, "float32") as Float32Array;
+  try {
+    return quantizedTensor(quantizeMatrix(values, rows!, columns!, dtype), { device });
+  } catch (cause) {
+    if (!(cause instanceof DtypeError)) throw cause;
+    throw notRepresentable(entry, dtype, cause);
+  }
+}
+
+function notRepresentable(entry: TensorEntry, dtype: DType, cause: unknown): CheckpointError {
+  return new CheckpointError(
+    `load ${entry.name}: must hold finite numbers within ${dtype}; it does not; load the model with another dtype`,
+    { tensor: entry.name, dtype },
+    { cause },
+  );
 }
 
 /** The type in which a weight comes to the device before it is packed there, which widens and rounds. */
@@ -168,11 +194,7 @@ async function packedFrom(entry: TensorEntry, weight: Tensor, dtype: DType): Pro
   } catch (cause) {
     made?.dispose();
     if (!(cause instanceof DtypeError)) throw cause;
-    throw new CheckpointError(
-      `load ${entry.name}: must hold finite numbers within ${dtype}; it does not; load the model with another dtype`,
-      { tensor: entry.name, dtype },
-      { cause },
-    );
+    throw notRepresentable(entry, dtype, cause);
   } finally {
     weight.dispose();
   }

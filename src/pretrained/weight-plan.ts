@@ -1,5 +1,5 @@
 import type { TensorEntry } from "../checkpoints/index.ts";
-import { isPackable, isProjection, type MambaConfig, parameterType } from "../models/index.ts";
+import { isPackable, type MambaConfig, parameterType } from "../models/index.ts";
 import type { Device, DeviceName } from "../tensor/device.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { ConfigError } from "../tensor/errors.ts";
@@ -52,14 +52,14 @@ export function planWeights(
   for (const [name, entry] of entries) {
     const shape = name.endsWith("conv.weight") ? [config.dInner, config.dConv] : entry.shape;
     const asked = dtype ?? storedType(name, entry, config, device.name, pack);
-    const own = parameterTypeOf(name, shape, config, device.name, { asked, isStored: dtype === undefined });
+    const own = parameterTypeOf(name, shape, config, { asked, isStored: dtype === undefined });
     if (isQuantized(asked) && own === "float16" && !name.endsWith("dtProj.weight")) whole.push(entry.name);
     const isSmall = own !== "float32" && own !== "float64";
     // on a GPU weights lie row by row
     const packed =
       device.name !== "webgpu" && (isSmall || (pack && device.name === "wasm" && isPackable(name, config)));
     weights.set(name, { dtype: own, shape, packed });
-    const layout = !packed ? "strided" : device.name === "wasm" ? "panels8" : isQuantized(own) ? "blocks" : "strided";
+    const layout = packed && device.name === "wasm" ? "panels8" : isQuantized(own) ? "blocks" : "strided";
     bytes += storageBytes(own, shape, layout);
     if (packed) extra = Math.max(extra, 4 * sizeOf(shape));
   }
@@ -74,11 +74,9 @@ function parameterTypeOf(
   name: string,
   shape: readonly number[],
   config: MambaConfig,
-  device: DeviceName,
   { asked, isStored }: { asked: DType; isStored: boolean },
 ): DType {
   if (isStored) return asked;
-  if (device === "webgpu") return isProjection(name) ? asked : "float32";
   return parameterType(name, shape.at(-1) ?? 1, config, asked);
 }
 
@@ -93,8 +91,7 @@ function checkType(device: DeviceName, dtype: DType | undefined, pack: boolean):
   if (dtype === undefined) return;
   const known = weightTypesOf(device);
   if (!known.includes(dtype)) {
-    const advice = device === "webgpu" ? "leave dtype out, or use device wasm" : "leave dtype out";
-    throw new ConfigError(`load: weights on ${device} must be ${known.join(", ")}; got ${dtype}; ${advice}`, {
+    throw new ConfigError(`load: weights on ${device} must be ${known.join(", ")}; got ${dtype}; leave dtype out`, {
       dtype,
       device,
     });

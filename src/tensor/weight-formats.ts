@@ -23,7 +23,7 @@ export type Layout = "strided" | "blocks" | "panels8";
 const weightTypes: Readonly<Record<DeviceName, readonly DType[]>> = {
   reference: ["float64", "float32", "float16", "bfloat16", "int8", "int4"],
   wasm: ["float32", "float16", "bfloat16", "int8", "int4"],
-  webgpu: ["float32", "float16"],
+  webgpu: ["float32", "float16", "int8", "int4"],
 };
 
 /** Element types that weights of products and embeddings may have on a device; activations are float32 with any of them. */

@@ -1,7 +1,9 @@
 import type { Bound, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import { failureCode, type Program, type WebgpuKernel } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { isQuantized } from "../../tensor/weight-formats.ts";
 import { weightOf } from "../linear/webgpu.ts";
+import { formatOf, type GpuFormat, quadWeight, scalesAt } from "../linear/weight.webgpu.ts";
 import { denseCopy, fillPart } from "../movement/webgpu.ts";
 
 const WORKGROUP = 64;
@@ -11,20 +13,27 @@ export function denseIds(context: WebgpuKernelContext, ids: Tensor): { bound: Bo
   return ids.dense ? { bound: ids, offset: ids.offset } : { bound: denseCopy(context, ids), offset: 0 };
 }
 
-const gather = (isHalf: boolean): Program => ({
-  name: `embedding${isHalf ? " half" : ""}`,
+const element: Readonly<Record<GpuFormat, string>> = {
+  float32: "table[at]",
+  float16: "unpack2x16float(table[at / 2u])[at % 2u]",
+  int8: "load_table(at / 4u)[at % 4u]",
+  int4: "load_table(at / 4u)[at % 4u]",
+};
+
+const gather = (format: GpuFormat): Program => ({
+  name: `embedding${format === "float32" ? "" : ` ${format}`}`,
   bindings: [
-    { name: "table", type: isHalf ? "u32" : "f32" },
+    { name: "table", type: format === "float32" ? "f32" : "u32" },
     { name: "ids", type: "i32" },
     { name: "out", type: "f32", write: true },
     { name: "failure", type: "atomic<u32>", write: true },
   ],
   params: [
     ...(["count:u32", "channels:u32", "vocab:u32", "tableOffset:u32", "tableRow:u32"] as const),
-    ...(["idsOffset:u32", "outOffset:u32", "code:u32"] as const),
+    ...(["idsOffset:u32", "outOffset:u32", "code:u32", "scalesAt:u32"] as const),
   ],
   workgroup: WORKGROUP,
-  declarations: failureCode,
+  declarations: `${failureCode}${isQuantized(format) ? quadWeight("table", format, "p.scalesAt").load : ""}`,
   body: `
   if (index >= p.count) { return; }
   let token = index / p.channels;
@@ -33,11 +42,16 @@ const gather = (isHalf: boolean): Program => ({
   if (id < 0 || u32(id) >= p.vocab) { fail(p.code, id, token); }
   else {
     let at = p.tableOffset + u32(id) * p.tableRow + index % p.channels;
-    value = ${isHalf ? "unpack2x16float(table[at / 2u])[at % 2u]" : "table[at]"};
+    value = ${element[format]};
   }
   out[p.outOffset + index] = value;`,
 });
-const gatherPrograms = { float32: gather(false), float16: gather(true) };
+const gatherPrograms = {
+  float32: gather("float32"),
+  float16: gather("float16"),
+  int8: gather("int8"),
+  int4: gather("int4"),
+};
 
 /** Tokens whose ids are looked through together; an id has one bit for each such block, in words of 32. */
 const BLOCK = 64;
@@ -95,20 +109,17 @@ const collect: Program = {
 const embedding: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [table, ids, y] = [inputs["table"]!, inputs["ids"]!, outputs["y"]!];
   if (y.size === 0) return;
-  const isHalf = table.dtype === "float16";
-  const own = isHalf ? { bound: table, offset: table.offset, rowStride: table.strides[0]! } : weightOf(context, table);
+  const format = formatOf(table) ?? "float32";
+  const isSmall = format !== "float32";
+  const own = isSmall ? { bound: table, offset: table.offset, rowStride: table.strides[0]! } : weightOf(context, table);
   const rows = denseIds(context, ids);
   const { memory, code } = context.failure("ids", axes["vocab"]!);
   const params = {
     ...{ count: y.size, channels: axes["channels"]!, vocab: axes["vocab"]!, code },
+    scalesAt: scalesAt(table.dtype, table.size),
     ...{ tableOffset: own.offset, tableRow: own.rowStride, idsOffset: rows.offset, outOffset: y.offset },
   };
-  context.dispatch(
-    gatherPrograms[isHalf ? "float16" : "float32"],
-    [own.bound, rows.bound, y, memory],
-    params,
-    Math.ceil(y.size / WORKGROUP),
-  );
+  context.dispatch(gatherPrograms[format], [own.bound, rows.bound, y, memory], params, Math.ceil(y.size / WORKGROUP));
 };
 
 const embeddingBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => {

@@ -1,8 +1,15 @@
-import type { Bound, Program, WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
+import {
+  type Bound,
+  type Program,
+  programNamed,
+  type WebgpuKernel,
+  type WebgpuKernelContext,
+} from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { HALF_VECTOR } from "../matmul/gpu-matrix.ts";
 import {
   encodeProduct,
+  encodeThin,
   type GpuMatrix,
   type GpuProduct,
   roundsProducts,
@@ -12,6 +19,7 @@ import { encodeStrip, suitsStrip } from "../matmul/strip-product.webgpu.ts";
 import { MOST_THIN_ROWS } from "../matmul/thin.webgpu.ts";
 import { copyInto, denseCopy } from "../movement/webgpu.ts";
 import { sumRows } from "../reduce/webgpu.ts";
+import { halfWeight as eightsWeight, formatOf, type GpuFormat, quadWeight, scalesAt } from "./weight.webgpu.ts";
 
 const WORKGROUP = 64;
 /** The least rows and columns of a product on matrix cores. */
@@ -36,20 +44,25 @@ export function rowsOf(context: WebgpuKernelContext, x: Tensor): GpuMatrix {
   return { bound: x, offset: x.offset, rowStride, columnStride: 1, batchStride: 0 };
 }
 
-/** A weight [rows columns], unpacked first where it lies in panels, widened first where it is float16. */
+/** A weight [rows columns] in float32: unpacked first where it lies in panels or blocks, widened first where it is float16. */
 export function weightOf(context: WebgpuKernelContext, w: Tensor): GpuMatrix {
   const columns = w.shape[1]!;
-  if (w.dtype === "float16") {
-    return { bound: widened(context, w), offset: 0, rowStride: columns, columnStride: 1, batchStride: 0 };
-  }
-  const isPlain = w.layout === "strided";
-  return {
-    bound: isPlain ? w : unpacked(context, w),
-    offset: isPlain ? w.offset : 0,
-    rowStride: isPlain ? w.strides[0]! : columns,
-    columnStride: 1,
-    batchStride: 0,
-  };
+  const made = (bound: Bound): GpuMatrix => ({
+    bound,
+    ...{ offset: 0, rowStride: columns, columnStride: 1, batchStride: 0 },
+  });
+  if (w.dtype === "float16") return made(widened(context, w));
+  if (w.layout === "blocks") return made(dequantized(context, w, false));
+  if (w.layout !== "strided") return made(unpacked(context, w));
+  return { bound: w, offset: w.offset, rowStride: w.strides[0]!, columnStride: 1, batchStride: 0 };
+}
+
+/** A weight of int8 or int4 as it lies. */
+function blockWeight(w: Tensor): GpuMatrix | undefined {
+  const format = formatOf(w);
+  if (format !== "int8" && format !== "int4") return undefined;
+  const blocks = { format, scalesAt: scalesAt(format, w.size) };
+  return { bound: w, offset: 0, rowStride: w.shape[1]!, columnStride: 1, batchStride: 0, blocks };
 }
 
 /** A float16 weight as it lies, if its rows are whole vectors. */
@@ -59,11 +72,13 @@ function halfWeight(w: Tensor): GpuMatrix | undefined {
   return { bound: w, offset: w.offset, rowStride: w.strides[0]!, columnStride: 1, batchStride: 0, isHalf: true };
 }
 
-/** A float16 weight as it lies where the product of x with it reads it so, else {@link weightOf}. */
-function weightFor(context: WebgpuKernelContext, w: Tensor, x: GpuMatrix, rows: number): GpuMatrix {
-  const isThin = rows <= MOST_THIN_ROWS && x.offset % 4 === 0 && x.rowStride % 4 === 0;
+/** A weight of 16 bits or fewer where the product of x with it reads it so, else {@link weightOf}. */
+function weightFor(context: WebgpuKernelContext, w: Tensor, rows: number): GpuMatrix {
   const isWide = rows >= LEAST_MATRIX && w.shape[0]! >= LEAST_MATRIX && roundsProducts(context);
-  return (isThin || isWide ? halfWeight(w) : undefined) ?? weightOf(context, w);
+  if (!isWide) return weightOf(context, w);
+  if (w.layout !== "blocks") return halfWeight(w) ?? weightOf(context, w);
+  const bound = dequantized(context, w, true);
+  return { bound, offset: 0, rowStride: w.shape[1]!, columnStride: 1, batchStride: 0, isHalf: true };
 }
 
 function denseMatrix(y: Tensor): GpuMatrix {
@@ -78,10 +93,11 @@ const linear: WebgpuKernel = (context, { inputs, outputs, axes }) => {
     ...{ a, b: transposedMatrix(weight), y: denseMatrix(y) },
     ...(bias ? { bias: { bound: bias, offset: bias.offset } } : {}),
   });
-  const half = halfWeight(w);
-  const strip = half && roundsProducts(context) ? productWith(half) : undefined;
-  if (strip && suitsStrip(strip)) encodeStrip(context, strip);
-  else encodeProduct(context, productWith(weightFor(context, w, a, rows)));
+  const small = halfWeight(w) ?? blockWeight(w);
+  const isThin = rows <= MOST_THIN_ROWS && [a.offset, a.rowStride].every((number) => number % 4 === 0);
+  if (small && roundsProducts(context) && suitsStrip(productWith(small))) encodeStrip(context, productWith(small));
+  else if (small && isThin && rows > 0) encodeThin(context, productWith(small));
+  else encodeProduct(context, productWith(weightFor(context, w, rows)));
 };
 
 const linearInputGradient: WebgpuKernel = (context, { inputs, outputs, axes }) => {
@@ -169,6 +185,32 @@ function widened(context: WebgpuKernelContext, w: Tensor): Bound {
   return to;
 }
 
+const dequantizeProgram = (format: GpuFormat, toHalf: boolean): Program =>
+  programNamed(`dequantizeWeight ${format}${toHalf ? " to half" : ""}`, () => {
+    const weight = toHalf ? eightsWeight("w", format, "p.scalesAt") : quadWeight("w", format, "p.scalesAt");
+    return {
+      bindings: [weight.binding, { name: "out", type: toHalf ? "vec4<u32>" : "vec4<f32>", write: true }],
+      params: ["scalesAt:u32", "count:u32"],
+      workgroup: WORKGROUP,
+      declarations: weight.load,
+      body: `
+  if (index >= p.count) { return; }
+  out[index] = ${toHalf ? "halves_w" : "load_w"}(index);`,
+    };
+  });
+
+function dequantize(context: WebgpuKernelContext, w: Tensor, out: Bound, toHalf: boolean): void {
+  const count = w.size / (toHalf ? HALF_VECTOR : 4);
+  const program = dequantizeProgram(w.dtype as GpuFormat, toHalf);
+  context.dispatch(program, [w, out], { scalesAt: scalesAt(w.dtype, w.size), count }, Math.ceil(count / WORKGROUP));
+}
+
+function dequantized(context: WebgpuKernelContext, w: Tensor, toHalf: boolean): Bound {
+  const to = context.scratch((toHalf ? 2 : 4) * w.size);
+  dequantize(context, w, to, toHalf);
+  return to;
+}
+
 const packWeight: WebgpuKernel = (context, { inputs, outputs }) => {
   const [w, packed] = [inputs["w"]!, outputs["packed"]!];
   const [rows, columns] = w.shape as [number, number];
@@ -180,6 +222,7 @@ const packWeight: WebgpuKernel = (context, { inputs, outputs }) => {
 const unpackWeight: WebgpuKernel = (context, { inputs, outputs }) => {
   const [packed, w] = [inputs["packed"]!, outputs["w"]!];
   if (packed.layout === "panels8") unpack(context, packed, w, w.offset);
+  else if (packed.layout === "blocks") dequantize(context, packed, w, false);
   else copyInto(context, packed, w, w);
 };
 

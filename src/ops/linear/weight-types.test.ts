@@ -3,7 +3,7 @@ import { fastBackends, maxError, sharedDevice } from "../../../test/kit/test-op.
 import { valueAndGrad } from "../../autograd/index.ts";
 import { type DType, float16ToNumber, numberToFloat16 } from "../../tensor/dtype.ts";
 import { DtypeError, ShapeError } from "../../tensor/errors.ts";
-import { dequantizeMatrix, type QuantizedType, quantizeMatrix, roundActivations } from "../../tensor/quantize.ts";
+import { dequantizeMatrix, quantizeMatrix, roundActivations } from "../../tensor/quantize.ts";
 import { quantizedTensor } from "../../tensor/quantized-tensor.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
@@ -234,12 +234,37 @@ describe("what cannot be", () => {
     },
   );
 
-  it.runIf(fastBackends.includes("webgpu"))("is float32 only on webgpu", async () => {
+  it.runIf(fastBackends.includes("webgpu"))("is packed as float32 only on webgpu", async () => {
     const device = await sharedDevice("webgpu");
     const w = tensor(draw(64, 2), [2, 32], { device });
     for (const dtype of types) expect(() => packWeight(w, dtype)).toThrow("weights on webgpu must be float32");
-    const matrix = quantizeMatrix(draw(64, 2), 2, 32, "int8" as QuantizedType);
-    expect(() => quantizedTensor(matrix, { device })).toThrow(DtypeError);
+  });
+});
+
+describe.runIf(fastBackends.includes("webgpu")).each(blockTypes)("weights of %s on webgpu", (dtype) => {
+  const [columns, inner] = [45, 96];
+  const matrix = quantizeMatrix(draw(columns * inner, 21), columns, inner, dtype);
+
+  it("are what they stand for: alone, in products of few and many rows, in look-ups", async () => {
+    const device = await sharedDevice("webgpu");
+    const w = quantizedTensor(matrix, { device });
+    const values = dequantizeMatrix(matrix);
+    expect(await w.read()).toEqual(values);
+    expect(await unpackWeight(w).read()).toEqual(values);
+    const ids = tensor(Int32Array.of(44, 0, 7), [3], { device });
+    const rows = [44, 0, 7].flatMap((id) => Array.from(values.subarray(id * inner, (id + 1) * inner)));
+    expect(await embedding(w, ids).read()).toEqual(Float32Array.from(rows));
+    for (const count of [1, 3, 20]) {
+      const [x, bias] = [draw(count * inner, 22), draw(columns, 23)];
+      const expected = await linear(
+        await make("reference", x, [count, inner]),
+        await make("reference", values, [columns, inner]),
+        await make("reference", bias, [columns]),
+      ).read();
+      const given = tensor(x, [count, inner], { device });
+      const y = await linear(given, w, tensor(bias, [columns], { device })).read();
+      expect(maxError(y, expected)).toBeLessThan(2e-6);
+    }
   });
 });
 

@@ -11,6 +11,8 @@ import {
 import { MambaMixer, type MambaMixerParameters } from "../../layers/mamba-mixer.ts";
 import type { Device, DeviceName } from "../../tensor/device.ts";
 import type { TypedArray } from "../../tensor/dtype.ts";
+import { dequantizeMatrix, quantizeMatrix } from "../../tensor/quantize.ts";
+import { quantizedTensor } from "../../tensor/quantized-tensor.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, tensor, zeros } from "../../tensor/tensor.ts";
 import { cast } from "../cast/index.ts";
@@ -238,6 +240,31 @@ it.runIf(fastBackends.includes("webgpu"))("reads float16 weights on a GPU: produ
   }
   const ids = tensor(Int32Array.of(1, 0, 5), [3], { device });
   await expectSame(embedding(rounded.inProj.weight, ids), embedding(same.inProj.weight, ids), 0);
+});
+
+it.runIf(fastBackends.includes("webgpu"))("reads int8 and int4 weights on a GPU as what they stand for", async () => {
+  const device = await sharedDevice("webgpu");
+  const { draw, step, state, parameters } = makeBlock(device, { bias: false }, wideConfig);
+  const rounded = { ...parameters };
+  const same = { ...parameters };
+  for (const [part, dtype] of [
+    ["inProj", "int8"],
+    ["xProj", "int8"],
+    ["outProj", "int4"],
+  ] as const) {
+    const { weight } = parameters[part];
+    const [rows, columns] = weight.shape as [number, number];
+    const matrix = quantizeMatrix((await weight.read()) as Float32Array, rows, columns, dtype);
+    const values = tensor(dequantizeMatrix(matrix), [rows, columns], { device });
+    Object.assign(rounded, { [part]: { ...parameters[part], weight: quantizedTensor(matrix, { device }) } });
+    Object.assign(same, { [part]: { ...parameters[part], weight: values } });
+  }
+  for (const batch of [1, 10]) {
+    const [x, before] = [draw([batch, wideConfig.dModel], 1), state(batch)];
+    const [small, whole] = [step(x, before, false, rounded), step(x, before, false, same)];
+    await expectSame(small.y, whole.y);
+    await expectSame(small.state.ssm, whole.state.ssm);
+  }
 });
 
 it.runIf(fastBackends.includes("wasm"))("gives the same bits for any number of threads", async () => {

@@ -1,4 +1,9 @@
 import type { GpuBinding } from "../../backends/webgpu/index.ts";
+import { type GpuFormat, quadWeight, scalesAt } from "../linear/weight.webgpu.ts";
+
+/** The projections of a block. */
+export type Projection = "inProj" | "xProj" | "dtProj" | "outProj";
+export type Formats = Readonly<Record<Projection, GpuFormat>>;
 
 /** Sizes that programs are written for: loops of known length are unrolled, and all their loads are under way at once. */
 export interface ThinBlock {
@@ -13,8 +18,8 @@ export interface ThinBlock {
   readonly inProjBias: boolean;
   readonly convBias: boolean;
   readonly outProjBias: boolean;
-  /** Weights that are float16. */
-  readonly half: ReadonlySet<string>;
+  /** Types of the projections. */
+  readonly formats: Formats;
   /** Whether 32 neighbouring threads can add up among themselves. */
   readonly subgroups: boolean;
 }
@@ -54,26 +59,33 @@ export const stateLanes = ({ dState }: ThinBlock): number =>
 export const updateChannels = (block: ThinBlock): number => THREADS / stateLanes(block);
 
 export function variantKey(block: ThinBlock): string {
-  const { rows, dModel, dInner, dState, dtRank, window, mixerNorm, half, subgroups } = block;
+  const { rows, dModel, dInner, dState, dtRank, window, mixerNorm, formats, subgroups } = block;
   const sizes = [rows, dModel, dInner, dState, dtRank, window].join("x");
-  const flags = [
-    ...(mixerNorm ? ["norms"] : []),
-    ...[...half].sort().map((name) => `${name}16`),
-    ...(subgroups ? ["subgroups"] : []),
-  ];
+  const flags = [...(mixerNorm ? ["norms"] : []), ...formatMarks(formats), ...(subgroups ? ["subgroups"] : [])];
   return [sizes, ...flags].join(" ");
 }
 
-/** A weight that is read four elements at a time, and WGSL of `loadNAME(k)`, its k-th four. */
-export function weightBinding({ half }: ThinBlock, name: string): { binding: GpuBinding; load: string } {
-  const isHalf = half.has(name);
-  const load = isHalf
-    ? `let w = ${name}[k]; return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));`
-    : `return ${name}[k];`;
-  return {
-    binding: { name, type: isHalf ? "vec2<u32>" : "vec4<f32>" },
-    load: `fn load_${name}(k: u32) -> vec4<f32> { ${load} }`,
+/** What tells programs of other types of weights apart. */
+export function formatMarks(formats: Formats): string[] {
+  return Object.entries(formats).flatMap(([name, format]) => (format === "float32" ? [] : [`${name} ${format}`]));
+}
+
+/** WGSL of where the scales of a projection begin, if it has any. */
+export function scalesOf({ dModel, dInner, dState, dtRank, formats }: ScaledBlock, name: Projection): string {
+  const elements = {
+    inProj: 2 * dInner * dModel,
+    xProj: (dtRank + 2 * dState) * dInner,
+    dtProj: dInner * dtRank,
+    outProj: dModel * dInner,
   };
+  return `${scalesAt(formats[name], elements[name])}u`;
+}
+
+type ScaledBlock = Pick<ThinBlock, "dModel" | "dInner" | "dState" | "dtRank" | "formats">;
+
+/** A projection, and WGSL of `load_NAME(k)`, its k-th four elements. */
+export function weightBinding(block: ThinBlock, name: Projection): { binding: GpuBinding; load: string } {
+  return quadWeight(name, block.formats[name], scalesOf(block, name));
 }
 
 interface Dots {

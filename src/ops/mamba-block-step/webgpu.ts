@@ -1,6 +1,7 @@
 import type { Bound, WebgpuKernel, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { isWhole } from "../linear/weight.webgpu.ts";
 import { type Composed, composedUnless } from "../op.ts";
 import { composeMambaBlockStep } from "./compose.ts";
 import {
@@ -15,9 +16,8 @@ import {
 import { enterProgram } from "./thin-enter.webgpu.ts";
 import { leaveProgram } from "./thin-leave.webgpu.ts";
 import { updateProgram } from "./thin-update.webgpu.ts";
-import { suitsWide, wideBlockStep } from "./wide.webgpu.ts";
+import { formatsOf, projections, suitsWide, wideBlockStep } from "./wide.webgpu.ts";
 
-const weights = ["inProj", "xProj", "dtProj", "outProj"] as const;
 /** Numbers of the selection that one workgroup can add up. */
 const MOST_SELECTION = 1024;
 /** Steps of a convolution whose inputs a thread keeps. */
@@ -32,11 +32,13 @@ function suitsThin(inputs: Given): boolean {
   const [dInner, dState] = A!.shape as [number, number];
   const dtRank = dtProj!.shape[1]!;
   const window = convWeight!.shape[1]!;
-  const fours = [x!, ssm!, normWeight!, A!, ...weights.map((name) => inputs[name]!)];
+  const fours = [x!, ssm!, normWeight!, A!];
+  const matrices = projections.map((name) => inputs[name]!);
   return (
     batch <= MOST_THIN_ROWS &&
-    [dModel, dInner, ...fours.map(({ offset }) => offset)].every((number) => number % 4 === 0) &&
+    [dModel, dInner, ...[...fours, ...matrices].map(({ offset }) => offset)].every((number) => number % 4 === 0) &&
     fours.every(({ dense }) => dense) &&
+    matrices.every(isWhole) &&
     conv!.dense &&
     (dtRank % 4 === 0 || dtProj!.dtype === "float32") &&
     dtRank + 2 * dState <= MOST_SELECTION &&
@@ -54,7 +56,7 @@ function blockOf({ subgroupSize }: WebgpuKernelContext, { inputs, axes, params }
     inProjBias: inputs["inProjBias"] !== undefined,
     convBias: inputs["convBias"] !== undefined,
     outProjBias: inputs["outProjBias"] !== undefined,
-    half: new Set(weights.filter((name) => inputs[name]!.dtype === "float16")),
+    formats: formatsOf(inputs),
     subgroups: subgroupSize === 32,
   };
 }

@@ -1,6 +1,7 @@
 import { FRAGMENT, VECTOR } from "../matmul/core-strip.webgpu.ts";
+import { type Formats, formatMarks } from "./thin-block.webgpu.ts";
 
-/** Sizes that programs for many rows on matrix cores are written for; weights and what lies between them are float16. */
+/** Sizes that programs for many rows on matrix cores are written for; what lies between them is float16. */
 export interface WideBlock {
   /** Rows of x. */
   readonly rows: number;
@@ -13,6 +14,8 @@ export interface WideBlock {
   readonly inProjBias: boolean;
   readonly convBias: boolean;
   readonly outProjBias: boolean;
+  /** Types of the projections, that to delta float16. */
+  readonly formats: Formats;
   /** Bytes of workgroup memory. */
   readonly storage: number;
 }
@@ -59,6 +62,7 @@ export const isSliced = (inner: number): boolean => inner % 64 === 0;
 export const isVector = (offset: number): boolean => offset % VECTOR === 0;
 
 export function variantKey(block: WideBlock): string {
-  const { rows, dModel, dInner, dState, dtRank, window, mixerNorm } = block;
-  return `${[rows, dModel, dInner, dState, dtRank, window].join("x")}${mixerNorm ? " norms" : ""}`;
+  const { rows, dModel, dInner, dState, dtRank, window, mixerNorm, formats } = block;
+  const sizes = [rows, dModel, dInner, dState, dtRank, window].join("x");
+  return [sizes, ...(mixerNorm ? ["norms"] : []), ...formatMarks(formats)].join(" ");
 }

@@ -1,4 +1,5 @@
 import { type Program, programNamed, wgslMath } from "../../backends/webgpu/index.ts";
+import { halfWeight } from "../linear/weight.webgpu.ts";
 import {
   type CoreStrip,
   FRAGMENT,
@@ -13,6 +14,7 @@ import {
   stripStore,
   VECTOR,
 } from "../matmul/core-strip.webgpu.ts";
+import { scalesOf } from "./thin-block.webgpu.ts";
 import {
   ENTER_COLUMNS,
   enterTiles,
@@ -39,15 +41,17 @@ export function wideEnterProgram(block: WideBlock): Program {
   return programNamed(`mambaBlockStep wide enter, matrix cores ${key} ${block.storage}`, () => {
     const strip = stripOf(block);
     const plan = stripPlan(strip, block.storage);
+    const inProj = halfWeight("inProj", block.formats.inProj, scalesOf(block, "inProj"));
+    const xProj = halfWeight("xProj", block.formats.xProj, scalesOf(block, "xProj"));
     return {
       requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
       bindings: [
         { name: "normed", type: "vec4<u32>" },
-        { name: "inProj", type: "vec4<u32>" },
+        inProj.binding,
         ...(inProjBias ? [{ name: "inProjBias", type: "f32" } as const] : []),
         { name: "convWeight", type: "f32" },
         ...(convBias ? [{ name: "convBias", type: "f32" } as const] : []),
-        { name: "xProj", type: "vec4<u32>" },
+        xProj.binding,
         { name: "conv", type: "f32", write: true },
         { name: "out", type: "f32", write: true },
       ],
@@ -56,7 +60,7 @@ export function wideEnterProgram(block: WideBlock): Program {
         ...(["convWeightAt:u32", "convBiasAt:u32", "convAt:u32"] as const),
       ],
       workgroup: STRIP_THREADS,
-      declarations: `${wgslMath("sigmoid")}\n${stripDeclarations(strip, plan)}`,
+      declarations: `${inProj.load}\n${xProj.load}\n${wgslMath("sigmoid")}\n${stripDeclarations(strip, plan)}`,
       body: bodyOf(block, strip, plan),
     };
   });
@@ -69,7 +73,7 @@ function stripOf(block: WideBlock): CoreStrip {
     columns: ENTER_COLUMNS,
     inner: block.dModel,
     a: (row, vector) => `normed[(firstRow + ${row}) * ${vectors}u + ${vector}]`,
-    b: (column, vector) => `inProj[p.inProjAt + (firstColumn + ${column}) * ${vectors}u + ${vector}]`,
+    b: (column, vector) => `halves_inProj(p.inProjAt + (firstColumn + ${column}) * ${vectors}u + ${vector})`,
   };
 }
 
@@ -149,7 +153,7 @@ function selectionParts(block: WideBlock, { across, parts, stride }: StripPlan) 
   const load = (chunk: number): string =>
     lines(moves, (i) => {
       const row = `min(${chunk * shares * wide}u + ${at(i)} / ${perRow}u, ${selection(block) - 1}u)`;
-      return `let selected${chunk}_${i} = xProj[p.xProjAt + ${row} * ${dInner / VECTOR}u + firstColumn % ${dInner}u / ${VECTOR}u + ${at(i)} % ${perRow}u];`;
+      return `let selected${chunk}_${i} = halves_xProj(p.xProjAt + ${row} * ${dInner / VECTOR}u + firstColumn % ${dInner}u / ${VECTOR}u + ${at(i)} % ${perRow}u);`;
     });
   const put = (chunk: number, i: number): string => {
     const row = `${at(i)} / ${perRow}u`;

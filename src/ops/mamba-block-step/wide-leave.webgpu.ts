@@ -1,4 +1,5 @@
 import { type Program, programNamed } from "../../backends/webgpu/index.ts";
+import { halfWeight } from "../linear/weight.webgpu.ts";
 import {
   type CoreStrip,
   lines,
@@ -9,6 +10,7 @@ import {
   stripStore,
   VECTOR,
 } from "../matmul/core-strip.webgpu.ts";
+import { scalesOf } from "./thin-block.webgpu.ts";
 import { LEAVE_COLUMNS, leaveRows, variantKey, type WideBlock } from "./wide-block.webgpu.ts";
 
 /** y = x + outProj gated + bias. A workgroup has 16 columns of up to 32 rows. */
@@ -23,9 +25,10 @@ export function wideLeaveProgram(block: WideBlock): Program {
         columns: LEAVE_COLUMNS,
         inner: dInner,
         a: (row, vector) => `gated[(firstRow + ${row}) * ${vectors}u + ${vector}]`,
-        b: (column, vector) => `outProj[p.outProjAt + (firstColumn + ${column}) * ${vectors}u + ${vector}]`,
+        b: (column, vector) => `halves_outProj(p.outProjAt + (firstColumn + ${column}) * ${vectors}u + ${vector})`,
       };
       const plan = stripPlan(strip, block.storage);
+      const outProj = halfWeight("outProj", block.formats.outProj, scalesOf(block, "outProj"));
       const tiles = dModel / LEAVE_COLUMNS;
       const own = (strip.rows * LEAVE_COLUMNS) / STRIP_THREADS;
       const rowOf = (i: number): string => `lane / ${LEAVE_COLUMNS}u + ${(i * STRIP_THREADS) / LEAVE_COLUMNS}u`;
@@ -39,14 +42,14 @@ export function wideLeaveProgram(block: WideBlock): Program {
         requires: ["f16", "subgroups", "chromium_experimental_subgroup_matrix"],
         bindings: [
           { name: "gated", type: "vec4<u32>" },
-          { name: "outProj", type: "vec4<u32>" },
+          outProj.binding,
           ...(outProjBias ? [{ name: "outProjBias", type: "f32" } as const] : []),
           { name: "x", type: "f32" },
           { name: "out", type: "f32", write: true },
         ],
         params: ["outProjAt:u32", "outProjBiasAt:u32", "xAt:u32", "yAt:u32"],
         workgroup: STRIP_THREADS,
-        declarations: stripDeclarations(strip, plan),
+        declarations: `${outProj.load}\n${stripDeclarations(strip, plan)}`,
         body: `
   let firstRow = group / ${tiles}u * ${strip.rows}u;
   let firstColumn = group % ${tiles}u * ${LEAVE_COLUMNS}u;

@@ -1,6 +1,8 @@
 import type { Bound, WebgpuKernel } from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { formatOf, isWhole } from "../linear/weight.webgpu.ts";
 import type { Tensors } from "../op.ts";
+import type { Formats } from "./thin-block.webgpu.ts";
 import {
   enterGroups,
   isSliced,
@@ -16,7 +18,7 @@ import { wideLeaveProgram } from "./wide-leave.webgpu.ts";
 import { wideNormProgram } from "./wide-norm.webgpu.ts";
 import { wideUpdateProgram } from "./wide-update.webgpu.ts";
 
-const weights = ["inProj", "xProj", "dtProj", "outProj"] as const;
+export const projections = ["inProj", "xProj", "dtProj", "outProj"] as const;
 /** Rows from which fragments of 16 pay though some of them are empty. */
 const LEAST_WIDE_ROWS = 5;
 /** Steps of a convolution whose inputs a thread keeps. */
@@ -24,19 +26,25 @@ const MOST_WINDOW = 4;
 /** Threads that share a channel's states are neighbours in a subgroup. */
 const stateCounts = [4, 8, 16, 32, 64, 128];
 
-/** Whether many rows can be done on matrix cores: the device rounds products, and all weights are float16 in whole slices. */
+/** Types of the projections of a step. */
+export function formatsOf(inputs: Tensors): Formats {
+  return Object.fromEntries(projections.map((name) => [name, formatOf(inputs[name]!)])) as Formats;
+}
+
+/** Whether many rows can be done on matrix cores: the device rounds products, and all weights are of 16 bits or fewer in whole slices. */
 export function suitsWide(inputs: Tensors): boolean {
   const { x, conv, ssm, normWeight, convWeight, dtProj, A, D } = inputs as Record<string, Tensor>;
   const [rows, dModel] = x!.shape as [number, number];
   const [dInner, dState] = A!.shape as [number, number];
   const window = convWeight!.shape[1]!;
   const { matmulPrecision, matmulPrecisions } = x!.device;
-  const matrices = weights.map((name) => inputs[name]!);
+  const matrices = projections.map((name) => inputs[name]!);
   return (
     rows >= LEAST_WIDE_ROWS &&
     matmulPrecision === "float16" &&
     matmulPrecisions.includes("float16") &&
-    matrices.every(({ dtype, dense, offset }) => dtype === "float16" && dense && isVector(offset)) &&
+    matrices.every((w) => isWhole(w) && w.dtype !== "float32" && isVector(w.offset)) &&
+    dtProj!.dtype === "float16" &&
     [x!, conv!, ssm!, normWeight!, A!, D!].every(({ dense, offset }) => dense && offset % 4 === 0) &&
     isSliced(dModel) &&
     isSliced(dInner) &&
@@ -56,6 +64,7 @@ export const wideBlockStep: WebgpuKernel = (context, { inputs, outputs, axes, pa
     inProjBias: inputs["inProjBias"] !== undefined,
     convBias: inputs["convBias"] !== undefined,
     outProjBias: inputs["outProjBias"] !== undefined,
+    formats: formatsOf(inputs),
     storage: context.limits.maxComputeWorkgroupStorageSize,
   };
   const padded = paddedRows(block);

@@ -10,6 +10,8 @@ export interface GpuMatrix {
   readonly batchStride: number;
   /** Whether elements are float16, in rows that are padded with zeros to {@link HALF_VECTOR}; only matrix cores read such, and thin products as b. */
   readonly isHalf?: boolean;
+  /** Of a weight in blocks; only thin products and strips read such, as b. */
+  readonly blocks?: { readonly format: "int8" | "int4"; readonly scalesAt: number };
 }
 
 /** Elements of float16 that are read at a time. */

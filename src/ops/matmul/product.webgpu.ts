@@ -66,20 +66,21 @@ function encodeStrided(context: WebgpuKernelContext, product: GpuProduct): void 
   dispatchTiles(context, product, program, stridedCost);
 }
 
-function encodeThin(context: WebgpuKernelContext, product: GpuProduct): void {
+/** Few rows of a, the summed axis contiguous on both sides; b may be of any type of weights. */
+export function encodeThin(context: WebgpuKernelContext, product: GpuProduct): void {
   const { batch, rows, inner, columns, bias, adds = false } = product;
   const subgroups = context.subgroupSize === 32;
   const program = thinProgram({
     rows,
     hasBias: bias !== undefined,
     adds,
-    isHalf: product.b.isHalf === true,
+    format: product.b.blocks?.format ?? (product.b.isHalf ? "float16" : "float32"),
     subgroups,
   });
   const groupsOfColumns = Math.ceil(columns / THIN_COLUMNS);
   const values = {
     ...{ inner, columns, groupsOfColumns, biasOffset: bias?.offset ?? 0 },
-    ...strideValues(product),
+    ...{ ...strideValues(product), scalesAt: product.b.blocks?.scalesAt ?? 0 },
   };
   context.dispatch(program, boundOf(product), values, batch * groupsOfColumns);
 }

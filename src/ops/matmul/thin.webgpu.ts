@@ -1,4 +1,5 @@
 import { groupSum, type Program, programNamed } from "../../backends/webgpu/index.ts";
+import { type GpuFormat, quadWeight } from "../linear/weight.webgpu.ts";
 
 /** What a thin program is made for: few rows of a, the summed axis contiguous on both sides. */
 export interface ThinVariant {
@@ -6,8 +7,7 @@ export interface ThinVariant {
   readonly rows: number;
   readonly hasBias: boolean;
   readonly adds: boolean;
-  /** Whether b is float16. */
-  readonly isHalf: boolean;
+  readonly format: GpuFormat;
   /** Whether 32 neighbouring threads can add up among themselves. */
   readonly subgroups: boolean;
 }
@@ -23,21 +23,18 @@ export const THIN_COLUMNS = (THIN_THREADS / LANES) * COLUMNS;
 export const thinParams: Program["params"] = [
   ...(["inner:u32", "columns:u32", "groupsOfColumns:u32", "biasOffset:u32"] as const),
   ...(["aOffset:u32", "aRow:u32", "aBatch:u32", "bOffset:u32", "bColumn:u32", "bBatch:u32"] as const),
-  ...(["yOffset:u32", "yRow:u32", "yColumn:u32", "yBatch:u32"] as const),
+  ...(["yOffset:u32", "yRow:u32", "yColumn:u32", "yBatch:u32", "scalesAt:u32"] as const),
 ];
 
 const lines = (count: number, code: (i: number) => string): string =>
   Array.from({ length: count }, (_, i) => code(i)).join("\n");
 
-/** WGSL: four numbers of float16; every device can do it, with or without float16 arithmetic. */
-const widen =
-  "fn widened(bits: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y)); }\n";
-
 /** Each column of b is read once, by neighbouring threads, for all rows of a. */
-export function thinProgram({ rows, hasBias, adds, isHalf, subgroups }: ThinVariant): Program {
+export function thinProgram({ rows, hasBias, adds, format, subgroups }: ThinVariant): Program {
   return programNamed(
-    `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${isHalf ? " half" : ""}${subgroups ? " subgroups" : ""}`,
+    `product thin ${rows}${hasBias ? " bias" : ""}${adds ? " adds" : ""}${format === "float32" ? "" : ` ${format}`}${subgroups ? " subgroups" : ""}`,
     () => {
+      const weight = quadWeight("b", format, "p.scalesAt");
       const each = (code: (row: number, column: number) => string): string =>
         lines(rows, (row) => lines(COLUMNS, (column) => code(row, column)));
       const total = (row: number, column: number): string => {
@@ -48,13 +45,13 @@ export function thinProgram({ rows, hasBias, adds, isHalf, subgroups }: ThinVari
         ...(subgroups ? { requires: ["subgroups"] } : {}),
         bindings: [
           { name: "a", type: "vec4<f32>" },
-          { name: "b", type: isHalf ? "vec2<u32>" : "vec4<f32>" },
+          weight.binding,
           ...(hasBias ? [{ name: "bias", type: "f32" } as const] : []),
           { name: "out", type: "f32", write: true },
         ],
         params: thinParams,
         workgroup: THIN_THREADS,
-        declarations: `${isHalf ? widen : ""}${subgroups ? "" : groupSum(THIN_THREADS, LANES)}`,
+        declarations: `${weight.load}\n${subgroups ? "" : groupSum(THIN_THREADS, LANES)}`,
         body: `
   let batch = group / p.groupsOfColumns;
   let first = (group % p.groupsOfColumns) * ${THIN_COLUMNS}u + (lane / ${LANES}u) * ${COLUMNS}u;
@@ -63,7 +60,7 @@ export function thinProgram({ rows, hasBias, adds, isHalf, subgroups }: ThinVari
   ${lines(COLUMNS, (c) => `let b${c} = bStart + min(first + ${c}u, p.columns - 1u) * (p.bColumn / 4u);`)}
   ${each((row, c) => `var sum${row}_${c} = vec4<f32>(0.0);`)}
   for (var k = lane % ${LANES}u; k < p.inner / 4u; k += ${LANES}u) {
-    ${lines(COLUMNS, (c) => `let w${c} = ${isHalf ? `widened(b[b${c} + k])` : `b[b${c} + k]`};`)}
+    ${lines(COLUMNS, (c) => `let w${c} = load_b(b${c} + k);`)}
     ${lines(rows, (row) => `{ let x = a[aStart + ${row}u * (p.aRow / 4u) + k]; ${lines(COLUMNS, (c) => `sum${row}_${c} = fma(x, w${c}, sum${row}_${c});`)} }`)}
   }
   ${each(
