@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { BatchNorm, type BatchNormOptions, type BatchNormParameters } from "./batch-norm.ts";
 export {
   CausalAttention,
   type CausalAttentionOptions,

@@ -7,10 +7,13 @@ export type {
   AttentionMixerConfig,
   ClassifierMixerConfig,
   ClassifierMixerParameters,
+  LsslMixerConfig,
   MambaMixerChoice,
   S4MixerConfig,
-} from "./classifier-mixer.ts";
+} from "./classifier-mixers/index.ts";
 export type { ClassifierForwardOptions, ClassifierModel } from "./classifier-model.ts";
+export type { ClassifierNormKind, ClassifierNormParameters } from "./classifier-norm.ts";
+export { ClassifierRecurrence, ClassifierState } from "./classifier-recurrence.ts";
 export { type MambaConfig, type MambaConfigInput, type MambaInitialisation, mambaConfig } from "./config.ts";
 export { KeyValueState } from "./key-value-state.ts";
 export type { ForwardOptions, LanguageModel, Recompute, RecurrentState } from "./language-model.ts";

@@ -20,6 +20,7 @@ const mixers: Readonly<Record<string, ClassifierMixerConfig>> = {
     bidirectional: true,
     start: { init: "lin" },
   },
+  LSSL: { kind: "lssl", dState: 4 },
   Mamba: { kind: "mamba", dState: 4 },
   attention: { kind: "attention", heads: 2 },
 };
@@ -96,6 +97,20 @@ describe("SequenceClassifier", () => {
       });
     }
   }
+
+  it("has the norms that it is asked for, over padding too", async () => {
+    const padded = await rows("reference", 100);
+    for (const norm of ["layer", "batch"] as const) {
+      const model = await create(configOf(mixers["LSSL"]!, { norm, prenorm: true, finalNorm: true }));
+      const options = { lengths: padded.lengths, random: { seed: 1 } };
+      const logits = (await model.forward(padded.x, options).read()) as Float64Array;
+      const zeros = await rows("reference", 0);
+      expect(maxError((await model.forward(zeros.x, options).read()) as Float64Array, logits)).toBeLessThan(1e-9);
+      const names = [...flattenParameters(model.parameters).keys()];
+      expect(names.filter((name) => name.includes("norm.weight"))).toHaveLength(3);
+      expect(names.includes("layers.1.norm.runningMean")).toBe(norm === "batch");
+    }
+  });
 
   it("classifies ids", async () => {
     const { inputSize: _, ...config } = configOf(mixers["Mamba"]!, { vocabSize: 5 });

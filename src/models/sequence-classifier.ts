@@ -2,7 +2,6 @@ import { Dropout } from "../layers/dropout.ts";
 import { Embedding } from "../layers/embedding.ts";
 import type { InitialiseOptions } from "../layers/initialisers.ts";
 import { Linear, type LinearParameters } from "../layers/linear.ts";
-import { Norm, type NormKind, type NormParameters } from "../layers/norm.ts";
 import { cast } from "../ops/cast/index.ts";
 import { add, div, maximum, minimum, mul, sub } from "../ops/elementwise/index.ts";
 import { reshape } from "../ops/movement/index.ts";
@@ -21,7 +20,14 @@ import {
   initialiseMixer,
   type Mixer,
   type MixOptions,
-} from "./classifier-mixer.ts";
+} from "./classifier-mixers/index.ts";
+import {
+  type ClassifierNorm,
+  type ClassifierNormKind,
+  type ClassifierNormParameters,
+  classifierNorm,
+  initialiseNorm,
+} from "./classifier-norm.ts";
 
 /** Sizes and choices of a {@link SequenceClassifier}. */
 export interface SequenceClassifierConfig {
@@ -35,9 +41,11 @@ export interface SequenceClassifierConfig {
   /** Of every layer. */
   readonly mixer: ClassifierMixerConfig;
   /** Default `layer`. */
-  readonly norm?: NormKind;
+  readonly norm?: ClassifierNormKind;
   /** Whether a layer's norm comes before it, and not after the addition to its input; default false. */
   readonly prenorm?: boolean;
+  /** Whether one more norm comes before the pooling; default false. */
+  readonly finalNorm?: boolean;
   /** Probability that an element of a layer's output is dropped in training; default 0. */
   readonly dropout?: number;
   /** Whether a feature is dropped all along the length; default true. */
@@ -51,8 +59,10 @@ export type SequenceClassifierParameters = {
   /** [dModel inputSize] and a bias, or the embedding [vocabSize dModel]. */
   readonly encoder: LinearParameters;
   readonly layers: {
-    readonly [index: string]: { readonly norm: NormParameters; readonly mixer: ClassifierMixerParameters };
+    readonly [index: string]: { readonly norm: ClassifierNormParameters; readonly mixer: ClassifierMixerParameters };
   };
+  /** Only with `finalNorm`. */
+  readonly norm?: ClassifierNormParameters;
   /** [classes dModel] */
   readonly decoder: LinearParameters;
 };
@@ -62,8 +72,6 @@ export interface ClassifyOptions extends MixOptions {
   /** int32 [batch], samples of each row, at least 1; left out where all rows are as long as the tensor. */
   readonly lengths?: Tensor | undefined;
 }
-
-const NORM_EPSILON = 1e-5;
 
 /**
  * Classes of whole sequences: an encoder, residual layers with norms, the mean over time or the last sample, a linear decoder.
@@ -77,7 +85,8 @@ const NORM_EPSILON = 1e-5;
 export class SequenceClassifier {
   readonly config: SequenceClassifierConfig;
   readonly parameters: SequenceClassifierParameters;
-  readonly #layers: readonly { readonly norm: Norm; readonly mixer: Mixer }[];
+  readonly #layers: readonly { readonly norm: ClassifierNorm; readonly mixer: Mixer }[];
+  readonly #norm: ClassifierNorm | undefined;
   readonly #dropout: Dropout;
 
   constructor(config: SequenceClassifierConfig, parameters: SequenceClassifierParameters) {
@@ -88,8 +97,9 @@ export class SequenceClassifier {
     this.#dropout = new Dropout(dropout, { tied: tiedDropout });
     this.#layers = Array.from({ length: config.nLayer }, (_, i) => {
       const { norm, mixer } = parameters.layers[i]!;
-      return { norm: new Norm(kind, NORM_EPSILON, norm), mixer: classifierMixer(choice, dModel, mixer) };
+      return { norm: classifierNorm(kind, norm), mixer: classifierMixer(choice, dModel, mixer) };
     });
+    this.#norm = config.finalNorm ? classifierNorm(kind, parameters.norm!) : undefined;
   }
 
   /** A model with new parameters: linear layers as PyTorch draws them, an embedding of standard deviation 1, mixers as their papers do. */
@@ -106,13 +116,14 @@ export class SequenceClassifier {
     const layers: Record<string, SequenceClassifierParameters["layers"][string]> = {};
     for (let i = 0; i < nLayer; i++) {
       layers[i] = {
-        norm: Norm.create(kind, dModel, NORM_EPSILON, options).parameters,
+        norm: initialiseNorm(kind, dModel, options),
         mixer: initialiseMixer(mixer, dModel, options),
       };
     }
     return new SequenceClassifier(config, {
       encoder,
       layers,
+      ...(config.finalNorm ? { norm: initialiseNorm(kind, dModel, options) } : {}),
       decoder: Linear.create(dModel, classes, true, options).parameters,
     });
   }
@@ -130,25 +141,33 @@ export class SequenceClassifier {
         ? new Embedding(encoder as { weight: Tensor }).forward(x)
         : new Linear(encoder).forward(x);
       const mask = options.lengths && maskOf(options.lengths, embedded);
-      let h = embedded;
-      this.#layers.forEach((_, i) => {
-        h = this.#layer(i, h, options, mask);
-      });
-      return new Linear(decoder).forward(this.#pooled(h, mask, options.lengths));
+      return new Linear(decoder).forward(this.#pooled(this.#through(embedded, options, mask), mask, options.lengths));
     });
   }
 
-  #layer(i: number, h: Tensor, { rate, deltas, random }: ClassifyOptions, mask: Tensor | undefined): Tensor {
-    const { norm, mixer } = this.#layers[i]!;
+  /** All layers, [batch length dModel] to the same. */
+  #through(embedded: Tensor, options: ClassifyOptions, mask: Tensor | undefined): Tensor {
+    const normOptions = { training: options.random !== undefined, mask };
+    let h = embedded;
+    // what a layer gave and the next norm adds to h
+    let mixed: Tensor | undefined;
+    for (const [i, { norm }] of this.#layers.entries()) {
+      if (this.config.prenorm) {
+        const { y, sum } = mixed ? norm(mixed, h, normOptions) : norm(h, undefined, normOptions);
+        h = sum;
+        mixed = this.#mixed(i, y, options, mask);
+      } else h = norm(this.#mixed(i, h, options, mask), h, normOptions).y;
+    }
+    if (this.#norm) return (mixed ? this.#norm(mixed, h, normOptions) : this.#norm(h, undefined, normOptions)).y;
+    return mixed ? add(h, mixed) : h;
+  }
+
+  #mixed(i: number, u: Tensor, { rate, deltas, random }: ClassifyOptions, mask: Tensor | undefined): Tensor {
     const own = random && { ...random, stream: (random.stream ?? 0) * 2 * this.config.nLayer + 2 * i };
     const after = own && { ...own, stream: own.stream + 1 };
     const looksAhead = this.config.mixer.kind === "s4" && this.config.mixer.bidirectional;
-    const mixed = (u: Tensor): Tensor => {
-      const seen = mask && looksAhead ? mul(u, mask) : u;
-      return this.#dropout.forward(mixer(seen, { rate, deltas, random: own }), after);
-    };
-    if (this.config.prenorm) return add(h, mixed(norm.forward(h).y));
-    return norm.forward(add(h, mixed(h))).y;
+    const seen = mask && looksAhead ? mul(u, mask) : u;
+    return this.#dropout.forward(this.#layers[i]!.mixer(seen, { rate, deltas, random: own }), after);
   }
 
   /** [batch length dModel] to [batch dModel]. */

@@ -58,6 +58,34 @@ const mixers = [
   },
   {
     key: "kind",
+    value: "lssl",
+    fields: {
+      kind: { kind: "choice", about: "LSSL: a state space with a full A over every feature.", values: ["lssl"] },
+      dState: { kind: "integer", about: "States of a feature.", least: 1, default: 64 },
+      alpha: share("Of the discretisation: 0 Euler, 1/2 bilinear, 1 Euler backwards; left out, 1/2."),
+      dropout: share("Of outputs of the convolution, in training; left out, none."),
+      tiedDropout: flag("Whether a feature is dropped all along the length; left out, false."),
+      start: {
+        kind: "record",
+        about: "How new parameters are drawn.",
+        optional: true,
+        fields: {
+          measure: {
+            kind: "choice",
+            about: "What the states stand for; left out, legs.",
+            values: ["legs", "legt"],
+            optional: true,
+          },
+          dtMin: positive("Smallest step size; left out, 0.001."),
+          dtMax: positive("Largest step size; left out, 0.1."),
+          channels: size("Outputs of a feature; left out, 1."),
+          perFeature: flag("Whether each feature has a transition of its own; left out, false."),
+        },
+      },
+    },
+  },
+  {
+    key: "kind",
     value: "mamba",
     fields: {
       kind: { kind: "choice", about: "Mamba-1.", values: ["mamba"] },
@@ -87,8 +115,14 @@ export const classifierField = {
     dModel: { kind: "integer", about: "Width of the residual stream.", least: 1 },
     nLayer: { kind: "integer", about: "Number of layers.", least: 1 },
     mixer: { kind: "variants", about: "What mixes the samples of a sequence.", variants: mixers },
-    norm: { kind: "choice", about: "The norm; left out, layer.", values: ["layer", "rms"], optional: true },
+    norm: {
+      kind: "choice",
+      about: "The norm: over the features of a sample, or batch: over all samples of a batch; left out, layer.",
+      values: ["layer", "rms", "batch"],
+      optional: true,
+    },
     prenorm: flag("Whether a layer's norm comes before it, not after the addition; left out, false."),
+    finalNorm: flag("Whether one more norm comes before the pooling; left out, false."),
     dropout: share("Of a layer's output, in training; left out, none."),
     tiedDropout: flag("Whether a feature is dropped all along the length; left out, true."),
     pooling: {

@@ -123,7 +123,12 @@ const optimizer = {
         fields: {
           match: { kind: "string", about: "Regular expression for the dotted name, as dtProj or A_log$." },
           learningRateScale: positive("Multiplies the learning rate."),
-          learningRate: positive("A learning rate of its own."),
+          learningRate: {
+            kind: "number",
+            about: "A learning rate of its own; 0 leaves parameters as they are.",
+            least: 0,
+            optional: true,
+          },
           weightDecay: { kind: "number", about: "A decay of its own.", least: 0, optional: true },
         },
       },

@@ -55,7 +55,7 @@ describe("a training configuration", () => {
     [{ data: { task: "list-ops" } }, /data must be text or another task for this model/],
     [
       { model: { classifier: { dModel: 8, nLayer: 1, mixer: { kind: "s5" } } } },
-      /model\.classifier\.mixer\.kind must be one of s4, mamba, attention; .*did you mean "s4"/,
+      /model\.classifier\.mixer\.kind must be one of s4, lssl, mamba, attention; .*did you mean "s4"/,
     ],
     [{ data: { images: "mnist" } }, /data\.folder must be text that is not empty; got nothing; add "folder"/],
     [{ model: { dModel: 8.5, nLayer: 1 } }, /model\.dModel must be a whole number from 1 up; got 8\.5/],
