@@ -90,7 +90,7 @@ export class Tensor {
   async #readWeight(): Promise<TypedArray> {
     const { storage, dtype, shape, layout } = this;
     const bytes = await storage.backend.read(storage.memory, 0, storageBytes(dtype, shape, layout));
-    if (layout === "panels8") return elementsOfPanels(bytes, dtype, shape);
+    if (layout === "panels8") return elementsOfPanels(bytes, dtype, shape, storage.backend.features.has("byte-dot"));
     return dequantizeMatrix(matrixFromBlocks(bytes, dtype as QuantizedType, shape));
   }
 

@@ -14,6 +14,7 @@ import { type Shape, sizeOf } from "./shape.ts";
  * float32, float16 and bfloat16 as [ceil(rows / 8)] [columns] [8]. int8 and int4 as [ceil(rows / 8)] [columns / 32] blocks of
  *
  *     int8   values [16 pairs of columns] [8 rows] [2], then float16 scales [8]: 272 bytes
+ *            or, on a device with the feature `byte-dot`, values plus 128 [8 fours of columns] [8 rows] [4]
  *     int4   bytes [4 groups of 8 columns] [8 rows] [4], then float16 scales [8]: 144 bytes; byte b of a group holds
  *            its column b in the low half and b + 4 in the high half
  */
@@ -60,9 +61,13 @@ export function matrixFromBlocks(bytes: Uint8Array, dtype: QuantizedType, [rows,
   return { dtype, rows: rows!, columns: columns!, scales, values };
 }
 
-/** The elements of a weight from the bytes of layout `panels8`, row by row; of int8 and int4 the values they stand for. */
-export function elementsOfPanels(bytes: Uint8Array, dtype: DType, shape: Shape): TypedArray {
-  if (isQuantized(dtype)) return dequantizeMatrix(matrixFromPanels(bytes, dtype, shape));
+/**
+ * The elements of a weight from the bytes of layout `panels8`, row by row; of int8 and int4 the values they stand for.
+ *
+ * @param fours - whether the device keeps int8 in fours of columns
+ */
+export function elementsOfPanels(bytes: Uint8Array, dtype: DType, shape: Shape, fours: boolean): TypedArray {
+  if (isQuantized(dtype)) return dequantizeMatrix(matrixFromPanels(bytes, dtype, shape, fours));
   const [rows, columns] = shape as [number, number];
   const Elements = dtype === "float32" ? Float32Array : Uint16Array;
   const packed = new Elements(
@@ -79,7 +84,12 @@ export function elementsOfPanels(bytes: Uint8Array, dtype: DType, shape: Shape):
 }
 
 /** A matrix from the bytes of layout `panels8`. */
-function matrixFromPanels(bytes: Uint8Array, dtype: QuantizedType, [rows, columns]: Shape): QuantizedMatrix {
+function matrixFromPanels(
+  bytes: Uint8Array,
+  dtype: QuantizedType,
+  [rows, columns]: Shape,
+  fours: boolean,
+): QuantizedMatrix {
   const blocks = columns! / BLOCK;
   const payload = BLOCK * bytesPerElement(dtype);
   const stride = panelRows * (payload + scaleBytes);
@@ -91,7 +101,8 @@ function matrixFromPanels(bytes: Uint8Array, dtype: QuantizedType, [rows, column
       const own = row * blocks + block;
       const scale = at + panelRows * payload + (row & 7) * scaleBytes;
       scales[own] = bytes[scale]! | (bytes[scale + 1]! << 8);
-      if (dtype === "int8") copyInt8(bytes, at, row & 7, values, own * payload);
+      if (dtype === "int8" && fours) copyFours(bytes, at, row & 7, values, own * payload);
+      else if (dtype === "int8") copyInt8(bytes, at, row & 7, values, own * payload);
       else copyInt4(bytes, at, row & 7, values, own * payload);
     }
   }
@@ -106,6 +117,10 @@ function matrixFromPanels(bytes: Uint8Array, dtype: QuantizedType, [rows, column
 
 function copyInt8(bytes: Uint8Array, at: number, row: number, to: Uint8Array, start: number): void {
   for (let j = 0; j < BLOCK; j++) to[start + j] = bytes[at + (j >> 1) * 2 * panelRows + 2 * row + (j & 1)]!;
+}
+
+function copyFours(bytes: Uint8Array, at: number, row: number, to: Uint8Array, start: number): void {
+  for (let j = 0; j < BLOCK; j++) to[start + j] = bytes[at + (j >> 2) * 4 * panelRows + 4 * row + (j & 3)]! ^ 128;
 }
 
 /** From halves 4 columns apart to halves 16 apart. */

@@ -7,6 +7,8 @@
 export const control = {
   abort: 1096,
   barrierSpin: 1100,
+  /** Whether the relaxed dot product of bytes is exact for second factors from 0 to 255. */
+  dot: 1104,
   errorCode: 1152,
   errorLabel: 1156,
   errorActual: 1160,

@@ -1,19 +1,25 @@
 // Products with int8 and int4 weights: rows of activations are rounded to int8 in blocks of 32, whole numbers are multiplied.
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import {
-  tileInt4Bytes_1x1, tileInt4Bytes_1x4, tileInt4Bytes_2x1, tileInt4Bytes_3x1, tileInt4Bytes_4x1, tileInt4Pairs_1x1,
-  tileInt4Pairs_1x2, tileInt8_1x1, tileInt8_1x2, tileInt8_2x1, tileInt8_3x1, tileInt8_4x1,
+  tileInt4Bytes_1x1, tileInt4Bytes_1x4, tileInt4Bytes_2x1, tileInt4Bytes_3x1, tileInt4Bytes_4x1, tileInt4Fours_1x1,
+  tileInt4Fours_1x4, tileInt4Fours_2x1, tileInt4Fours_3x1, tileInt4Fours_4x1, tileInt4Pairs_1x1, tileInt4Pairs_1x4,
+  tileInt8_1x1, tileInt8_1x4, tileInt8_2x1, tileInt8_3x1, tileInt8_4x1, tileInt8Fours_1x1, tileInt8Fours_1x4,
+  tileInt8Fours_2x1, tileInt8Fours_3x1, tileInt8Fours_4x1,
 } from "./block-tiles.gen.as";
 import { chooseRowParts, copyRows } from "./gemm.as";
 import { orderFor, roundedBytes, roundRows, SPREAD_PAIRS } from "./round.as";
-import { INT4, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
+import { hasFours, INT4, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
 
 /** Bytes of rounded activations that stay in the second-level cache while panels pass by. */
 const ROW_BYTES: i32 = 262144;
 /** Bytes of scratch a thread has for tiles at the edge: 4 rows, and 8 elements of bias. */
 const EDGE_BYTES: usize = 192;
+/** Blocks that are summed in registers before they are added to y: 384 columns, as in gemm.as.ts; part of what fixes the bits. */
+export const TOGETHER: i32 = 12;
 /** Rows from which tiles have 4 rows; without relaxed SIMD int4 panels are then widened to int8 once instead of by every row. */
 const MANY_ROWS: i32 = 4;
+/** Rows from which the same pays for fours of bytes. */
+const WIDENED_ROWS: i32 = 16;
 
 /**
  * y = x w^T + bias.
@@ -45,9 +51,11 @@ export function blockProduct(args: usize, thread: i32, threads: i32): void {
   for (let start = firstRow; start < endRow; start += together) {
     const end = min(endRow, start + together);
     for (let panel = firstPanel; panel < endPanel; panel++) {
-      const b = isWidened(type) ? int8Panel(args, panel, edge) : panelOf(args, panel);
+      const isWide = isWidened(type) || (type == INT4 && hasFours() && rows >= WIDENED_ROWS);
+      const b = isWide ? int8Panel(args, panel, edge) : panelOf(args, panel);
       for (let own = start; own < end; own += 4) {
-        if (isBytes(type)) bytesTile(args, x, edge, own, min(4, end - own), b, panel, 1);
+        if (hasFours()) foursTile(args, x, edge, own, min(4, end - own), b, panel, 1, isWide || type == INT8);
+        else if (isBytes(type)) bytesTile(args, x, edge, own, min(4, end - own), b, panel, 1);
         else int8Tile(args, x, edge, own, min(4, end - own), b, panel, 1);
       }
     }
@@ -91,15 +99,57 @@ function thinPart(args: usize, x: usize, edge: usize, firstPanel: i32, endPanel:
   const rows = load<i32>(args, 20);
   const type = load<i32>(args, 36);
   const full = min(endPanel, load<i32>(args, 28) >> 3);
-  const together = rows > 1 && !isWidened(type) ? 1 : isBytes(type) ? 4 : 2;
+  const together = rows > 1 && !isWidened(type) ? 1 : 4;
   for (let panel = firstPanel; panel < endPanel; ) {
     const width = panel + together <= full ? together : 1;
     const b = panelOf(args, panel);
-    if (type == INT8) int8Tile(args, x, edge, 0, rows, b, panel, width);
+    if (hasFours()) foursTile(args, x, edge, 0, rows, b, panel, width, type == INT8);
+    else if (type == INT8) int8Tile(args, x, edge, 0, rows, b, panel, width);
     else if (isBytes(type)) bytesTile(args, x, edge, 0, rows, b, panel, width);
     else for (let row = 0; row < rows; row++) pairsTile(args, x, edge, row, b, panel, width);
     panel += width;
   }
+}
+
+/**
+ * One rounded row by panels of a weight of int8 or int4, over `count` blocks of columns, at most TOGETHER of them.
+ *
+ * @param a - the row, rounded in the order of {@link rowOrder}, from the first of these blocks on
+ * @param b - the first of these blocks in the first panel
+ * @param add - add to y instead of beginning from bias, or 0
+ */
+export function rowOfBlocks(
+  type: i32, a: usize, b: usize, blocks: i32, panels: i32, y: usize, count: i32, bias: usize, add: bool,
+): void {
+  const panelStride = <usize>blocks * (type == INT8 ? INT8_BLOCK : INT4_BLOCK);
+  const together = 4;
+  for (let panel = 0; panel < panels; ) {
+    const wide = panel + together <= panels;
+    if (ASC_FEATURE_RELAXED_SIMD && hasFours()) {
+      if (type == INT8) {
+        if (wide) tileInt8Fours_1x4(a, b, panelStride, y, 0, count, bias, add);
+        else tileInt8Fours_1x1(a, b, 0, y, 0, count, bias, add);
+      } else if (wide) tileInt4Fours_1x4(a, b, panelStride, y, 0, count, bias, add);
+      else tileInt4Fours_1x1(a, b, 0, y, 0, count, bias, add);
+    } else if (type == INT8) {
+      if (wide) tileInt8_1x4(a, b, panelStride, y, 0, count, bias, add);
+      else tileInt8_1x1(a, b, 0, y, 0, count, bias, add);
+    } else if (ASC_FEATURE_RELAXED_SIMD) {
+      if (wide) tileInt4Bytes_1x4(a, b, panelStride, y, 0, count, bias, add);
+      else tileInt4Bytes_1x1(a, b, 0, y, 0, count, bias, add);
+    } else if (wide) tileInt4Pairs_1x4(a, b, panelStride, y, 0, count, bias, add);
+    else tileInt4Pairs_1x1(a, b, 0, y, 0, count, bias, add);
+    const own = wide ? together : 1;
+    panel += own;
+    b += <usize>own * panelStride;
+    y += <usize>own << 5;
+    if (bias != 0) bias += <usize>own << 5;
+  }
+}
+
+/** In which order {@link rowOfBlocks} wants its row. */
+export function rowOrder(type: i32): i32 {
+  return isWidened(type) ? SPREAD_PAIRS : orderFor(type);
 }
 
 function panelOf(args: usize, panel: i32): usize {
@@ -116,6 +166,12 @@ function int8Panel(args: usize, panel: i32, edge: usize): usize {
   let to = made;
   for (let block = 0; block < blocks; block++) {
     for (let group = 0; group < 4; group++) {
+      if (hasFours()) {
+        widenFours(from, to);
+        from += 32;
+        to += 64;
+        continue;
+      }
       widenGroup(from, to);
       from += 32;
       to += 64;
@@ -125,6 +181,20 @@ function int8Panel(args: usize, panel: i32, edge: usize): usize {
     to += INT8_BLOCK - INT8_VALUES;
   }
   return made;
+}
+
+/** 8 columns of 8 rows: from halves of bytes to two times four columns, each 128 more than the weight. */
+// @ts-ignore: decorator
+@inline
+function widenFours(from: usize, to: usize): void {
+  const halves = i8x16.splat(15);
+  const moved = i8x16.splat(120);
+  const a = v128.load(from);
+  const b = v128.load(from, 16);
+  v128.store(to, i8x16.add(v128.and(a, halves), moved));
+  v128.store(to, i8x16.add(v128.and(b, halves), moved), 16);
+  v128.store(to, i8x16.add(i8x16.shr_u(a, 4), moved), 32);
+  v128.store(to, i8x16.add(i8x16.shr_u(b, 4), moved), 48);
 }
 
 /** 8 columns of 8 rows: from halves of bytes to four times pairs of columns. */
@@ -145,20 +215,27 @@ function widenGroup(from: usize, to: usize): void {
   v128.store(to, i8x16.shuffle(highA, highB, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31), 48);
 }
 
-/** Up to 4 rows by one panel, or 1 row by two. */
+/** Up to 4 rows by one panel, or 1 row by four. */
 function int8Tile(
   args: usize, x: usize, edge: usize, row: i32, rows: i32, b: usize, panel: i32, width: i32,
 ): void {
   const blocks = load<i32>(args, 24);
-  const a = x + <usize>row * roundedBytes(load<i32>(args, 36), blocks);
+  let a = x + <usize>row * roundedBytes(load<i32>(args, 36), blocks);
   const y = targetOf(args, edge, row, panel);
   const stride = strideOf(args, panel);
   const bias = biasOf(args, edge, panel);
-  if (rows == 4) tileInt8_4x1(a, b, 0, y, stride, blocks, bias);
-  else if (rows == 3) tileInt8_3x1(a, b, 0, y, stride, blocks, bias);
-  else if (rows == 2) tileInt8_2x1(a, b, 0, y, stride, blocks, bias);
-  else if (width == 2) tileInt8_1x2(a, b, <usize>blocks * INT8_BLOCK, y, stride, blocks, bias);
-  else tileInt8_1x1(a, b, 0, y, stride, blocks, bias);
+  const panelStride = <usize>blocks * INT8_BLOCK;
+  for (let first = 0; first < blocks; first += TOGETHER) {
+    const count = min(TOGETHER, blocks - first);
+    const add = first > 0;
+    if (rows == 4) tileInt8_4x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 3) tileInt8_3x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 2) tileInt8_2x1(a, b, 0, y, stride, count, bias, add);
+    else if (width == 4) tileInt8_1x4(a, b, panelStride, y, stride, count, bias, add);
+    else tileInt8_1x1(a, b, 0, y, stride, count, bias, add);
+    a += <usize>count * <usize>rows * 72;
+    b += <usize>count * INT8_BLOCK;
+  }
   finishEdge(args, edge, row, rows, panel);
 }
 
@@ -168,27 +245,73 @@ function bytesTile(
 ): void {
   if (!ASC_FEATURE_RELAXED_SIMD) return;
   const blocks = load<i32>(args, 24);
-  const a = x + <usize>row * roundedBytes(INT4, blocks);
+  let a = x + <usize>row * roundedBytes(INT4, blocks);
   const y = targetOf(args, edge, row, panel);
   const stride = strideOf(args, panel);
   const bias = biasOf(args, edge, panel);
-  if (rows == 4) tileInt4Bytes_4x1(a, b, 0, y, stride, blocks, bias);
-  else if (rows == 3) tileInt4Bytes_3x1(a, b, 0, y, stride, blocks, bias);
-  else if (rows == 2) tileInt4Bytes_2x1(a, b, 0, y, stride, blocks, bias);
-  else if (width == 4) tileInt4Bytes_1x4(a, b, <usize>blocks * INT4_BLOCK, y, stride, blocks, bias);
-  else tileInt4Bytes_1x1(a, b, 0, y, stride, blocks, bias);
+  const panelStride = <usize>blocks * INT4_BLOCK;
+  for (let first = 0; first < blocks; first += TOGETHER) {
+    const count = min(TOGETHER, blocks - first);
+    const add = first > 0;
+    if (rows == 4) tileInt4Bytes_4x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 3) tileInt4Bytes_3x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 2) tileInt4Bytes_2x1(a, b, 0, y, stride, count, bias, add);
+    else if (width == 4) tileInt4Bytes_1x4(a, b, panelStride, y, stride, count, bias, add);
+    else tileInt4Bytes_1x1(a, b, 0, y, stride, count, bias, add);
+    a += <usize>count * <usize>rows * 40;
+    b += <usize>count * INT4_BLOCK;
+  }
   finishEdge(args, edge, row, rows, panel);
 }
 
-/** One row by one or two panels of int4; without relaxed SIMD. */
-function pairsTile(args: usize, x: usize, edge: usize, row: i32, b: usize, panel: i32, width: i32): void {
+/** Up to 4 rows by one panel, or 1 row by four, of either type; where the engine adds up four products of bytes at a time. */
+function foursTile(
+  args: usize, x: usize, edge: usize, row: i32, rows: i32, b: usize, panel: i32, width: i32, isInt8: bool,
+): void {
+  if (!ASC_FEATURE_RELAXED_SIMD) return;
   const blocks = load<i32>(args, 24);
-  const a = x + <usize>row * roundedBytes(INT4, blocks);
+  let a = x + <usize>row * roundedBytes(INT4, blocks);
   const y = targetOf(args, edge, row, panel);
   const stride = strideOf(args, panel);
   const bias = biasOf(args, edge, panel);
-  if (width == 2) tileInt4Pairs_1x2(a, b, <usize>blocks * INT4_BLOCK, y, stride, blocks, bias);
-  else tileInt4Pairs_1x1(a, b, 0, y, stride, blocks, bias);
+  const size = isInt8 ? INT8_BLOCK : INT4_BLOCK;
+  const panelStride = <usize>blocks * size;
+  for (let first = 0; first < blocks; first += TOGETHER) {
+    const count = min(TOGETHER, blocks - first);
+    const add = first > 0;
+    if (isInt8) {
+      if (rows == 4) tileInt8Fours_4x1(a, b, 0, y, stride, count, bias, add);
+      else if (rows == 3) tileInt8Fours_3x1(a, b, 0, y, stride, count, bias, add);
+      else if (rows == 2) tileInt8Fours_2x1(a, b, 0, y, stride, count, bias, add);
+      else if (width == 4) tileInt8Fours_1x4(a, b, panelStride, y, stride, count, bias, add);
+      else tileInt8Fours_1x1(a, b, 0, y, stride, count, bias, add);
+    } else if (rows == 4) tileInt4Fours_4x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 3) tileInt4Fours_3x1(a, b, 0, y, stride, count, bias, add);
+    else if (rows == 2) tileInt4Fours_2x1(a, b, 0, y, stride, count, bias, add);
+    else if (width == 4) tileInt4Fours_1x4(a, b, panelStride, y, stride, count, bias, add);
+    else tileInt4Fours_1x1(a, b, 0, y, stride, count, bias, add);
+    a += <usize>count * <usize>rows * 40;
+    b += <usize>count * size;
+  }
+  finishEdge(args, edge, row, rows, panel);
+}
+
+/** One row by one or four panels of int4; without relaxed SIMD. */
+function pairsTile(args: usize, x: usize, edge: usize, row: i32, b: usize, panel: i32, width: i32): void {
+  const blocks = load<i32>(args, 24);
+  let a = x + <usize>row * roundedBytes(INT4, blocks);
+  const y = targetOf(args, edge, row, panel);
+  const stride = strideOf(args, panel);
+  const bias = biasOf(args, edge, panel);
+  const panelStride = <usize>blocks * INT4_BLOCK;
+  for (let first = 0; first < blocks; first += TOGETHER) {
+    const count = min(TOGETHER, blocks - first);
+    const add = first > 0;
+    if (width == 4) tileInt4Pairs_1x4(a, b, panelStride, y, stride, count, bias, add);
+    else tileInt4Pairs_1x1(a, b, 0, y, stride, count, bias, add);
+    a += <usize>count * 72;
+    b += <usize>count * INT4_BLOCK;
+  }
   finishEdge(args, edge, row, 1, panel);
 }
 

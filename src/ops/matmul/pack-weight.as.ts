@@ -1,7 +1,7 @@
 // Brings weights of 16 bits and of blocks into panels of 8 rows; those of float32 are in pack.as.ts, rounding in round.as.ts.
 import { fail, NOT_REPRESENTABLE } from "../../backends/wasm/assembly/control.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
-import { BLOCK, FLOAT16, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
+import { BLOCK, FLOAT16, hasFours, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
 
 /**
  * A weight of 16-bit floats as panels; infinite float16 is a late error, since kernels widen finite ones only.
@@ -50,7 +50,7 @@ export function packBlocks(args: usize, thread: i32, threads: i32): void {
       for (let block = 0; block < blocks; block++) {
         const own = <usize>row * <usize>blocks + <usize>block;
         const at = to + <usize>block * bytes;
-        if (isInt8) copyPairs(values + (own << 5), at + (lane << 1));
+        if (isInt8) copyInt8(values + (own << 5), at, lane);
         else copyHalves(values + (own << 4), at + (lane << 2));
         const scale = load<u16>(scales + (own << 1));
         store<u16>(at + (isInt8 ? INT8_VALUES : INT4_VALUES) + (lane << 1), scale);
@@ -59,7 +59,13 @@ export function packBlocks(args: usize, thread: i32, threads: i32): void {
   }
 }
 
-function copyPairs(from: usize, to: usize): void {
+function copyInt8(from: usize, block: usize, lane: usize): void {
+  if (hasFours()) {
+    const to = block + (lane << 2);
+    for (let k: usize = 0; k < 8; k++) store<u32>(to + (k << 5), load<u32>(from + (k << 2)) ^ 0x80808080);
+    return;
+  }
+  let to = block + (lane << 1);
   for (let k = 0; k < BLOCK; k += 2) {
     store<u16>(to, load<u16>(from));
     from += 2;

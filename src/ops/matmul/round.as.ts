@@ -2,7 +2,7 @@
 import { fail, NOT_REPRESENTABLE } from "../../backends/wasm/assembly/control.as";
 import { toFloat16 } from "../../backends/wasm/assembly/half.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
-import { BLOCK, INT4, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
+import { BLOCK, hasFours, INT4, INT4_BLOCK, INT4_VALUES, INT8, INT8_BLOCK, INT8_VALUES } from "./weights.as";
 
 /** Orders of an activation's 32 values: as they are in 16 bits, by pairs two columns apart, as they are in 8 bits. */
 export const PAIRS: i32 = 0;
@@ -27,6 +27,14 @@ function inverseOf(scale: f32): f32 {
   return abs(inverse) < Infinity ? inverse : 0;
 }
 
+/** Whole numbers as integers; one instruction where the feature level has it. What is not finite has a scale that is not either. */
+// @ts-ignore: decorator
+@inline
+function toWhole(x: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_trunc_f32x4_s(x);
+  return i32x4.trunc_sat_f32x4_s(x);
+}
+
 /** Four values times the inverse, rounded to whole numbers, halves away from zero. */
 // @ts-ignore: decorator
 @inline
@@ -35,7 +43,7 @@ function roundFour(x: usize, inverse: v128): v128 {
   const whole = f32x4.trunc(scaled);
   const rest = f32x4.sub(scaled, whole);
   // rest is exact and below 1: twice of it is cut to what has to be added
-  return i32x4.trunc_sat_f32x4_s(f32x4.add(whole, f32x4.trunc(f32x4.add(rest, rest))));
+  return toWhole(f32x4.add(whole, f32x4.trunc(f32x4.add(rest, rest))));
 }
 
 // @ts-ignore: decorator
@@ -116,7 +124,7 @@ function storeLanes(to: usize, pitch: usize, x: v128): void {
 // @ts-ignore: decorator
 @inline
 export function orderFor(type: i32): i32 {
-  return ASC_FEATURE_RELAXED_SIMD && type == INT4 ? BYTES : PAIRS;
+  return ASC_FEATURE_RELAXED_SIMD && (type == INT4 || hasFours()) ? BYTES : PAIRS;
 }
 
 /** Bytes of a rounded row. */
@@ -166,7 +174,7 @@ export function roundWeight(args: usize, thread: i32, threads: i32): void {
         const at = to + <usize>block * bytes;
         const lane = <usize>(row & 7);
         const x = from + (<usize>block << 7);
-        const scale = type == INT8 ? roundToInt8(x, at + (lane << 1)) : roundToInt4(x, at + (lane << 2));
+        const scale = type == INT8 ? roundToInt8(x, at, lane) : roundToInt4(x, at + (lane << 2));
         const bits = i32x4.extract_lane(toFloat16(f32x4.splat(scale)), 0);
         if ((bits & 0x7c00) == 0x7c00) fail(NOT_REPRESENTABLE, args, row, type);
         store<u16>(at + (type == INT8 ? INT8_VALUES : INT4_VALUES) + (lane << 1), <u16>bits);
@@ -175,17 +183,25 @@ export function roundWeight(args: usize, thread: i32, threads: i32): void {
   }
 }
 
-/** Pairs of columns, 16 bytes apart; gives the scale. */
-function roundToInt8(x: usize, to: usize): f32 {
+/** Pairs of columns, 16 bytes apart, or fours, 32 bytes apart; gives the scale. */
+function roundToInt8(x: usize, block: usize, lane: usize): f32 {
+  const fours = hasFours();
+  let to = block + (lane << (fours ? 2 : 1));
   const scale = largestOf(x) / 127;
   const inverse = f32x4.splat(inverseOf(scale));
   for (let k = 0; k < BLOCK; k += 8) {
     const words = roundEight(x, inverse);
     const bytes = i8x16.narrow_i16x8_s(words, words);
-    v128.store_lane<i16>(to, bytes, 0);
-    v128.store_lane<i16>(to, bytes, 1, 16);
-    v128.store_lane<i16>(to, bytes, 2, 32);
-    v128.store_lane<i16>(to, bytes, 3, 48);
+    if (fours) {
+      const moved = v128.xor(bytes, i8x16.splat(-128));
+      v128.store_lane<i32>(to, moved, 0);
+      v128.store_lane<i32>(to, moved, 1, 32);
+    } else {
+      v128.store_lane<i16>(to, bytes, 0);
+      v128.store_lane<i16>(to, bytes, 1, 16);
+      v128.store_lane<i16>(to, bytes, 2, 32);
+      v128.store_lane<i16>(to, bytes, 3, 48);
+    }
     x += 32;
     to += 64;
   }

@@ -10,6 +10,8 @@ export const BARRIER_SLEEPERS: usize = 1092;
 export const ABORT: usize = 1096;
 /** Loops before a waiting thread goes to sleep. */
 export const SPIN: usize = 1100;
+/** Not 0 where the relaxed dot product of bytes is exact for second factors from 0 to 255. */
+export const DOT: usize = 1104;
 /** First late error: its code (0: none), label of its command, and two facts. */
 export const ERROR_CODE: usize = 1152;
 export const ERROR_LABEL: usize = 1156;
