@@ -1,6 +1,6 @@
 // Forward selective scan: every thread takes blocks of 16 channels and walks them through time. Where there are too few
 // blocks, time is cut into spans as well: local scans from zero, a carry over spans, a final pass.
-import { decayed } from "../../backends/wasm/assembly/decay.as";
+import { decayed, decayedPair } from "../../backends/wasm/assembly/decay.as";
 import { barrier } from "../../backends/wasm/assembly/barrier.as";
 import { silu, softplus } from "../../backends/wasm/assembly/math.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
@@ -25,7 +25,7 @@ function resetOffset(states: i32): usize {
   return (<usize>states << 4) + 20;
 }
 
-/** Bytes of a quad's frame; wasm.ts reserves BLOCK of them a thread. */
+/** Bytes of a quad's frame; wasm.ts reserves BLOCK of them a thread, and 32 bytes behind them. */
 export function frameBytes(states: i32): usize {
   return (<usize>states << 4) + 32;
 }
@@ -142,6 +142,95 @@ function walk(args: usize, batch: i32, quad: i32, from: i32, to: i32, frame: usi
   v128.store(frame + sumOffset(states), sum);
 }
 
+/** Whether {@link walkPair} may take a quad and the next one together. */
+function isPair(args: usize, quad: i32, last: i32): bool {
+  if (quad + 1 >= last || (arg(args, FLAGS) & (CONSTANT_B | CONSTANT_C)) != 0 || pointer(args, SEGMENT_IDS) != 0) return false;
+  return lanesOf(args, quad) == 4 && lanesOf(args, quad + 1) == 4 && groupOf(args, quad) == groupOf(args, quad + 1);
+}
+
+/**
+ * The states of two quads side by side: the factors of the exponential are loaded once for both, and two chains of dependent
+ * operations are under way. The bits are those of {@link updateStates}. Leaves C h of both at `sums`.
+ */
+// @ts-ignore: decorator
+@inline
+function updatePair(
+  h: usize, other: usize, decay: usize, states: i32, delta0: v128, delta1: v128, x0: v128, x1: v128, rowB: usize, rowC: usize,
+  sums: usize,
+): void {
+  let y0 = f32x4.splat(0);
+  let y1 = f32x4.splat(0);
+  const decay1 = decay + (<usize>states << 4);
+  const end = <usize>states << 4;
+  for (let at: usize = 0; at < end; at += 16) {
+    const b = v128.load32_splat(rowB + (at >> 2));
+    const c = v128.load32_splat(rowC + (at >> 2));
+    decayedPair(
+      f32x4.mul(delta0, v128.load(decay + at)), f32x4.mul(delta1, v128.load(decay1 + at)), h + at, other + at,
+      f32x4.mul(x0, b), f32x4.mul(x1, b),
+    );
+    y0 = madd(c, v128.load(h + at), y0);
+    y1 = madd(c, v128.load(other + at), y1);
+  }
+  v128.store(sums, y0);
+  v128.store(sums, y1, 16);
+}
+
+/** As {@link walk}, for two quads of four channels each of one group, without segments; `sums` is 32 bytes of scratch. */
+function walkPair(
+  args: usize, batch: i32, quad: i32, from: i32, to: i32, frame: usize, sums: usize, write: bool,
+): void {
+  const states = arg(args, STATES);
+  const isSoft = (arg(args, FLAGS) & SOFTPLUS) != 0;
+  const other = frame + frameBytes(states);
+  const offset = <usize>channelOf(args, quad) << 2;
+  const group = groupOf(args, quad);
+  const decay = pointer(args, DECAY) + <usize>quad * (states << 4);
+  const skipAt = pointer(args, D);
+  const biasAt = pointer(args, DELTA_BIAS);
+  const gated = pointer(args, Z) != 0;
+  const output = pointer(args, Y) + offset;
+  const rowBytes = <usize>arg(args, CHANNELS) << 2;
+  const none = f32x4.splat(0);
+  const skip0 = skipAt == 0 ? none : v128.load(skipAt + offset);
+  const skip1 = skipAt == 0 ? none : v128.load(skipAt + offset, 16);
+  const bias0 = biasAt == 0 ? none : v128.load(biasAt + offset);
+  const bias1 = biasAt == 0 ? none : v128.load(biasAt + offset, 16);
+  const sumAt = frame + sumOffset(states);
+  const otherSumAt = other + sumOffset(states);
+  for (let i = from; i < to; i++) {
+    const time = timeOf(args, i);
+    const uAt = rowOf(args, U, batch, time) + offset;
+    const deltaAt = rowOf(args, DELTA, batch, time) + offset;
+    let delta0 = f32x4.add(v128.load(deltaAt), bias0);
+    let delta1 = f32x4.add(v128.load(deltaAt, 16), bias1);
+    if (isSoft) {
+      delta0 = softplus(delta0);
+      delta1 = softplus(delta1);
+    }
+    const rowB = rowOf(args, B, batch, time) + group * arg(args, B + 12);
+    const rowC = rowOf(args, C, batch, time) + group * arg(args, C + 12);
+    const x0 = f32x4.mul(delta0, v128.load(uAt));
+    const x1 = f32x4.mul(delta1, v128.load(uAt, 16));
+    updatePair(frame, other, decay, states, delta0, delta1, x0, x1, rowB, rowC, sums);
+    if (write) {
+      const yAt = output + <usize>(batch * arg(args, LENGTH) + time) * rowBytes;
+      let y0 = madd(skip0, v128.load(uAt), v128.load(sums));
+      let y1 = madd(skip1, v128.load(uAt, 16), v128.load(sums, 16));
+      if (gated) {
+        const zAt = rowOf(args, Z, batch, time) + offset;
+        y0 = f32x4.mul(y0, silu(v128.load(zAt)));
+        y1 = f32x4.mul(y1, silu(v128.load(zAt, 16)));
+      }
+      v128.store(yAt, y0);
+      v128.store(yAt, y1, 16);
+    } else {
+      v128.store(sumAt, f32x4.add(v128.load(sumAt), delta0));
+      v128.store(otherSumAt, f32x4.add(v128.load(otherSumAt), delta1));
+    }
+  }
+}
+
 /** Saves the state at the entry of the chunk that begins with step `first`. */
 function saveChunk(args: usize, batch: i32, quad: i32, first: i32, frame: usize): void {
   const base = pointer(args, CHUNK_STATES);
@@ -169,6 +258,7 @@ function walkBlock(args: usize, batch: i32, block: i32, span: i32, frames: usize
   const states = arg(args, STATES);
   const first = block * BLOCK;
   const last = min(first + BLOCK, quadCount(args));
+  const sums = frames + <usize>BLOCK * frameBytes(states);
   const start = spanStart(args, span);
   const end = spanStart(args, span + 1);
   const spans = arg(args, SPANS);
@@ -183,7 +273,12 @@ function walkBlock(args: usize, batch: i32, block: i32, span: i32, frames: usize
     for (let quad = first; quad < last; quad++) {
       const frame = frames + <usize>(quad - first) * frameBytes(states);
       if (write) saveChunk(args, batch, quad, chunk, frame);
-      walk(args, batch, quad, chunk, min(chunk + CHUNK, end), frame, write);
+      if (isPair(args, quad, last)) {
+        const next = frame + frameBytes(states);
+        if (write) saveChunk(args, batch, quad + 1, chunk, next);
+        walkPair(args, batch, quad, chunk, min(chunk + CHUNK, end), frame, sums, write);
+        quad++;
+      } else walk(args, batch, quad, chunk, min(chunk + CHUNK, end), frame, write);
     }
   }
   for (let quad = first; quad < last; quad++) {
@@ -217,7 +312,7 @@ export function selectiveScanForward(args: usize, thread: i32, threads: i32): vo
   const quads = quadCount(args);
   const blocks = (quads + BLOCK - 1) / BLOCK;
   const spans = arg(args, SPANS);
-  const frames = pointer(args, SCRATCH) + <usize>thread * <usize>BLOCK * frameBytes(arg(args, STATES));
+  const frames = pointer(args, SCRATCH) + <usize>thread * (<usize>BLOCK * frameBytes(arg(args, STATES)) + 32);
   const items = arg(args, BATCH) * blocks * spans;
   const start = partStart(items, thread, threads);
   const end = partStart(items, thread + 1, threads);

@@ -145,7 +145,7 @@ function commonWords(
 const selectiveScan: WasmKernel = (context, call) => {
   const plan = planOf(call);
   const { finalState, segmentStates, chunkStates, y } = call.outputs;
-  const frames = BLOCK * (plan.states * 16 + 32);
+  const frames = BLOCK * (plan.states * 16 + 32) + 32;
   const { words, scratch } = commonWords(context, call, plan, frames, { finalState, segmentStates, chunkStates });
   words.push(context.address(y!));
   // the kernel writes the end states of segments that occur

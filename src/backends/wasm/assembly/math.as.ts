@@ -6,7 +6,7 @@ import { madd, nmadd } from "./simd.as";
 
 const LOG2_E: usize = memory.data<f32>([1.44269504]);
 // adding 1.5 * 2^23 rounds to a whole number and leaves it in the low bits
-const ROUNDER: usize = memory.data<f32>([12582912.0]);
+export const ROUNDER: usize = memory.data<f32>([12582912.0]);
 // ln 2 in two parts; the first has few bits, so that its products with exponents are exact
 const LN2_HIGH: usize = memory.data<f32>([0.693359375]);
 const LN2_LOW: usize = memory.data<f32>([-0.000212194440]);
@@ -30,7 +30,7 @@ const TO_NORMAL_EXPONENT: usize = memory.data<f32>([23.0]);
 const TO_NORMAL: usize = memory.data<f32>([8388608.0]);
 
 // (2^f - 1) / f on [-1/2, 1/2], relative error 1.1e-8
-const EXP2: usize = memory.data<f32>([
+export const EXP2: usize = memory.data<f32>([
   0.693147182, 0.240226492, 0.0555035733, 0.00961823761, 0.00133907353, 0.000154035122,
 ]);
 // (e^r - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2], error 1.4e-8 of e^r - 1
