@@ -11,6 +11,8 @@ export class CommandList {
   #length = 0;
   #reads: Range[] = [];
   #writes: Range[] = [];
+  /** Written in whole by every thread, so that whoever reads them has written them itself. */
+  #repeated: Range[] = [];
   #labels: string[] = [];
   #labelIndex = new Map<string, number>();
   #count = 0;
@@ -60,6 +62,7 @@ export class CommandList {
     this.#count = 0;
     this.#reads = [];
     this.#writes = [];
+    this.#repeated = [];
     return taken;
   }
 
@@ -78,14 +81,24 @@ export class CommandList {
   }
 
   /** Remembers what the command touches; a barrier forgets all before it. */
-  #needsBarrier({ reads, writes }: Access): boolean {
-    const conflict = overlaps(reads, this.#writes) || overlaps(writes, this.#writes) || overlaps(writes, this.#reads);
-    if (conflict) {
+  #needsBarrier({ reads, writes, afterBarrier }: Access): boolean {
+    const conflict =
+      overlaps(reads, this.#writes) ||
+      overlaps(writes, this.#writes) ||
+      overlaps(writes, this.#reads) ||
+      overlaps(writes, this.#repeated);
+    if (conflict || afterBarrier) {
       this.#reads = [];
       this.#writes = [];
+      this.#repeated = [];
     }
-    this.#reads.push(...reads);
-    this.#writes.push(...writes);
+    if (afterBarrier) {
+      this.#reads.push(...afterBarrier.reads);
+      this.#repeated.push(...afterBarrier.writes);
+    } else {
+      this.#reads.push(...reads);
+      this.#writes.push(...writes);
+    }
     return conflict;
   }
 }

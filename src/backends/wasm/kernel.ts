@@ -8,6 +8,11 @@ export type Range = readonly [address: number, byteLength: number];
 export interface Access {
   readonly reads: readonly Range[];
   readonly writes: readonly Range[];
+  /**
+   * Of a kernel that waits at a barrier of its own: what it touches behind that. Every thread writes the whole of these `writes`, the
+   * same bits, so that a later command may read them without another barrier.
+   */
+  readonly afterBarrier?: { readonly reads: readonly Range[]; readonly writes: readonly Range[] };
 }
 
 /** What the host side of a kernel writes its commands with. */

@@ -21,15 +21,20 @@ function loadWeights(from: usize, stride: usize, lanes: i32): v128 {
  * Words: batch, channels, window, whether SiLU follows, x, its batch stride in bytes, weight, bias or 0, state, y.
  */
 export function convUpdate(args: usize, thread: i32, threads: i32): void {
+  const quads = (load<i32>(args, 4) + 3) >> 2;
+  const items = load<i32>(args) * quads;
+  convUpdateRange(args, partStart(items, thread, threads), partStart(items, thread + 1, threads));
+}
+
+/** The same for vectors of four channels, counted through all sequences. */
+export function convUpdateRange(args: usize, first: i32, end: i32): void {
   const channels = load<i32>(args, 4);
   const window = load<i32>(args, 8);
   const activate = load<i32>(args, 12);
   const bias = <usize>load<u32>(args, 28);
   const quads = (channels + 3) >> 2;
   const rowBytes = <usize>channels << 2;
-  const items = load<i32>(args) * quads;
-  const end = partStart(items, thread + 1, threads);
-  for (let item = partStart(items, thread, threads); item < end; item++) {
+  for (let item = first; item < end; item++) {
     const batch = item / quads;
     const channel = (item % quads) << 2;
     const lanes = min(4, channels - channel);

@@ -85,13 +85,19 @@ export interface ConvStep {
   readonly activated: boolean;
 }
 
-/** Appends the command of one step; the state changes in place. */
-export function encodeConvStep(context: WasmKernelContext, step: ConvStep): void {
+/** The words of one step. */
+export function convStepWords(context: WasmKernelContext, step: ConvStep): number[] {
   const { batch, channels, window, x, y, weight, bias, state } = step;
-  const words = [
+  return [
     ...[batch, channels, window, step.activated ? 1 : 0, x.address, x.rowStride],
     ...[context.address(weight), addressOf(context, bias), context.address(state), y.address],
   ];
+}
+
+/** Appends the command of one step; the state changes in place. */
+export function encodeConvStep(context: WasmKernelContext, step: ConvStep): void {
+  const { x, y, weight, bias, state } = step;
+  const words = convStepWords(context, step);
   const reads = [x.range, context.range(weight), context.range(state)];
   if (bias) reads.push(context.range(bias));
   context.command("convUpdate", words, { reads, writes: [context.range(state), y.range] });

@@ -1,11 +1,18 @@
-import { f32, type Range, type WasmKernel, type WasmKernelContext } from "../../backends/wasm/index.ts";
+import { type Access, f32, type Range, type WasmKernel, type WasmKernelContext } from "../../backends/wasm/index.ts";
+import type { KernelCall } from "../../tensor/device.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { encodeConvStep } from "../causal-conv/wasm.ts";
+import { convStepWords, encodeConvStep } from "../causal-conv/wasm.ts";
 import { encodeProduct } from "../matmul/product.ts";
-import { weightOperand } from "../matmul/weight.ts";
-import { encodeStateStep } from "../state-update/wasm.ts";
+import { weightOperand, weightTypeNumber } from "../matmul/weight.ts";
+import { encodeStateStep, type StepRows, stateStepWords } from "../state-update/wasm.ts";
 
 const FLOAT_BYTES = 4;
+/** Channels that one thread takes in kernel.as.ts, the sums of gemm.as.ts and blocks.as.ts. */
+const PART = 384;
+/** Bytes of 32 rounded activations, and how many of them there are. */
+const ROUNDED_BYTES = 72;
+const ROUNDED_COLUMNS = 32;
+const ALIGNMENT = 16;
 
 /** Rows [batch width] in wasm memory. */
 interface Rows {
@@ -85,7 +92,158 @@ function columns(rows: Rows, start: number, width: number): Rows {
   return { address: rows.address + start * FLOAT_BYTES, width, rowStride: rows.rowStride, range: rows.range };
 }
 
-const mambaBlockStep: WasmKernel = (context, { inputs, outputs, axes, params }) => {
+/** Whether {@link encodeFused} takes a step: one sequence, packed weights of whole panels, as many parts for every thread. */
+function isFusible({ threads }: WasmKernelContext, { inputs, axes }: KernelCall): boolean {
+  const { batch, dInner, dModel, selection } = axes as Record<"batch" | "dInner" | "dModel" | "selection", number>;
+  const packed = ["inProj", "xProj", "dtProj", "outProj"].every((name) => inputs[name]!.layout === "panels8");
+  const whole = [dInner, dModel, selection].every((width) => width % 8 === 0);
+  return batch === 1 && packed && whole && Math.ceil(dInner / PART) % threads === 0;
+}
+
+/** The two commands of a fused step, and all that they were made of. */
+interface FusedStep {
+  readonly key: readonly number[];
+  readonly enter: { readonly words: readonly number[]; readonly access: Access };
+  readonly leave: { readonly words: readonly number[]; readonly access: Access };
+}
+
+/** By the tensor of inProj: token after token a layer's weights, state and scratch lie where they did. */
+const knownSteps = new WeakMap<Tensor, FusedStep>();
+
+/** The step as two commands, with one barrier between them and one in the second. */
+function encodeFused(context: WasmKernelContext, call: KernelCall): void {
+  const scratch = new FusedScratch(call.axes);
+  scratch.base = context.scratch(scratch.bytes);
+  const { inputs, outputs, params } = call;
+  const key = [scratch.base, context.address(outputs["y"]!), params["epsilon"] as number];
+  key.push(params["mixerNormEpsilon"] as number);
+  for (const name in inputs) key.push(inputs[name] ? context.address(inputs[name]) : 0);
+  let step = knownSteps.get(inputs["inProj"]!);
+  if (!step?.key.every((number, i) => number === key[i])) {
+    step = { key, ...fusedCommands(context, call, scratch) };
+    knownSteps.set(inputs["inProj"]!, step);
+  }
+  context.command("mambaEnter", step.enter.words, step.enter.access);
+  context.command("mambaLeave", step.leave.words, step.leave.access);
+}
+
+/** What a fused step keeps between its commands, one after the other in one piece of scratch. */
+class FusedScratch {
+  base = 0;
+  bytes = 0;
+  readonly #ranges: Record<string, readonly [start: number, bytes: number]> = {};
+
+  constructor(axes: Readonly<Record<string, number>>) {
+    const { dInner, dModel, selection } = axes as Record<"dInner" | "dModel" | "selection", number>;
+    const parts = Math.ceil(dInner / PART);
+    this.#add("normed", dModel * FLOAT_BYTES);
+    this.#add("roundedIn", Math.ceil(dModel / ROUNDED_COLUMNS) * ROUNDED_BYTES);
+    this.#add("projected", 2 * dInner * FLOAT_BYTES);
+    this.#add("u", dInner * FLOAT_BYTES);
+    this.#add("roundedU", Math.ceil(dInner / ROUNDED_COLUMNS) * ROUNDED_BYTES);
+    this.#add("selected", parts * selection * FLOAT_BYTES);
+    this.#add("chosen", 2 * selection * FLOAT_BYTES);
+    this.#add("delta", dInner * FLOAT_BYTES);
+    this.#add("gated", dInner * FLOAT_BYTES);
+    this.#add("roundedOut", Math.ceil(dInner / ROUNDED_COLUMNS) * ROUNDED_BYTES);
+    this.#add("outParts", parts * dModel * FLOAT_BYTES);
+  }
+
+  #add(name: string, bytes: number): void {
+    this.#ranges[name] = [this.bytes, bytes];
+    this.bytes += Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+  }
+
+  at(name: string): number {
+    return this.base + this.#ranges[name]![0];
+  }
+
+  ranges(...names: string[]): Range[] {
+    return names.map((name) => [this.at(name), this.#ranges[name]![1]]);
+  }
+
+  /** As rows, from the element `start` on. */
+  rows(name: string, start = 0): StepRows {
+    return { address: this.at(name) + start * FLOAT_BYTES, rowStride: 0, range: this.ranges(name)[0]! };
+  }
+}
+
+function fusedCommands(
+  context: WasmKernelContext,
+  { inputs, outputs, axes, params }: KernelCall,
+  scratch: FusedScratch,
+): Omit<FusedStep, "key"> {
+  const given = inputs as Record<string, Tensor>;
+  const { dInner, dModel, dState, dtRank, selection } = axes as Record<
+    "dInner" | "dModel" | "dState" | "dtRank" | "selection",
+    number
+  >;
+  const weight = (name: string): number[] => {
+    const w = given[name]!;
+    return [context.address(w), weightTypeNumber(w), w.shape[1]!, w.shape[0]!];
+  };
+  const optional = (name: string): number => (given[name] ? context.address(given[name]) : 0);
+  const ranges = (names: readonly string[]): Range[] =>
+    names.flatMap((name) => (given[name] ? [context.range(given[name])] : []));
+  const places = (...names: string[]): number[] => names.map((name) => scratch.at(name));
+  const entered = scratch.ranges("normed", "roundedIn", "projected", "u", "roundedU", "selected");
+  const convolution = convStepWords(context, {
+    ...{ batch: 1, channels: dInner, window: axes["window"]!, x: scratch.rows("projected"), y: scratch.rows("u") },
+    ...{ weight: given["convWeight"]!, bias: given["convBias"], state: given["conv"]!, activated: true },
+  });
+  const enter = {
+    words: [
+      ...[context.address(given["x"]!), optional("normWeight"), f32(params["epsilon"] as number), dModel, dInner],
+      ...[
+        ...places("normed", "roundedIn", "projected"),
+        optional("inProjBias"),
+        ...places("u", "roundedU", "selected"),
+      ],
+      ...[...weight("inProj"), ...weight("xProj"), ...convolution],
+    ],
+    access: {
+      reads: ranges(["x", "conv", "normWeight", "inProj", "inProjBias", "convWeight", "convBias", "xProj"]),
+      writes: [...entered, ...ranges(["conv"])],
+    },
+  };
+  const epsilon = params["mixerNormEpsilon"] as number;
+  const start = (epsilon > 0 ? selection : 0) + dtRank;
+  const recurrence = stateStepWords(context, {
+    ...{ batch: 1, channels: dInner, states: dState, groups: 1, deltaSoftplus: true },
+    ...{ h: given["ssm"]!, A: given["A"]!, D: given["D"], deltaBias: given["dtBias"] },
+    ...{ y: scratch.rows("gated"), u: scratch.rows("u"), delta: scratch.rows("delta") },
+    z: scratch.rows("projected", dInner),
+    ...{ B: scratch.rows("chosen", start), C: scratch.rows("chosen", start + dState) },
+  });
+  const y = outputs["y"]!;
+  const leave = {
+    words: [
+      ...[...places("selected", "chosen"), dtRank, dState, f32(epsilon), dInner, dModel],
+      ...[...places("delta", "gated", "roundedOut", "outParts"), context.address(given["x"]!), context.address(y)],
+      ...[optional("outProjBias"), ...weight("dtProj"), ...weight("outProj"), ...recurrence],
+    ],
+    access: {
+      reads: [...entered, ...ranges(["x", "ssm", "A", "D", "dtBias", "dtProj", "outProj", "outProjBias"])],
+      writes: [
+        ...scratch.ranges("chosen", "delta", "gated", "roundedOut", "outParts"),
+        ...[context.range(y), ...ranges(["ssm"])],
+      ],
+      afterBarrier: {
+        reads: [...scratch.ranges("outParts"), ...ranges(["x", "outProjBias"])],
+        writes: [context.range(y)],
+      },
+    },
+  };
+  return { enter, leave };
+}
+
+const mambaBlockStep: WasmKernel = (context, call) => {
+  if (isFusible(context, call)) encodeFused(context, call);
+  else encodeParts(context, call);
+};
+
+/** The step as commands of other ops. */
+function encodeParts(context: WasmKernelContext, { inputs, outputs, axes, params }: KernelCall): void {
   const given = inputs as Record<string, Tensor>;
   const { batch, dInner, dState, dtRank } = axes as Record<"batch" | "dInner" | "dState" | "dtRank", number>;
   const encoder = new BlockEncoder(context, batch);
@@ -130,7 +288,7 @@ const mambaBlockStep: WasmKernel = (context, { inputs, outputs, axes, params }) 
     C: part(dtRank + dState, dState),
   });
   encoder.linearWithResidual(gated, given["outProj"]!, given["outProjBias"], x, encoder.tensor(outputs["y"]!));
-};
+}
 
 /** Wasm kernels of this folder: the whole block as one run of commands. */
 export const mambaBlockStepWasm = { mambaBlockStep } as const satisfies Record<string, WasmKernel>;

@@ -8,7 +8,7 @@ import {
 import { BFLOAT16, FLOAT16, FLOAT16_BITS, FLOAT32, TO_FLOAT32 } from "./weights.as";
 
 /** Steps of k that are summed in registers before they are added to y; part of what fixes the bits of a result. */
-const INNER_BLOCK: i32 = 384;
+export const INNER_BLOCK: i32 = 384;
 /** Rows of a that stay in the second-level cache while panels pass by. */
 const ROW_BLOCK: i32 = 192;
 /** Bytes of a that fit there whole; panels are then read once, from end to end. */
@@ -182,6 +182,28 @@ function tiles(
     if (add) copyRows(edge, 32, y, yStride, rows, bytes);
     tile(type, rows, 1, a, aStride, b, panelStride, step, edge, 32, count, bias != 0 ? edge + 128 : 0, add);
     copyRows(y, yStride, edge, 32, rows, bytes);
+  }
+}
+
+/**
+ * One row by panels of a weight of floats, over `count` steps of k, at most INNER_BLOCK of them.
+ *
+ * @param a - the row from the first of these steps on
+ * @param b - the first of these steps in the first panel
+ * @param add - add to y instead of beginning from bias, or 0
+ */
+export function rowOfPanels(
+  type: i32, a: usize, b: usize, inner: i32, panels: i32, y: usize, count: i32, bias: usize, add: bool,
+): void {
+  const step: usize = type == FLOAT32 ? 32 : 16;
+  const panelStride = <usize>inner * step;
+  for (let panel = 0; panel < panels; ) {
+    const own = panel + 4 <= panels ? 4 : 1;
+    tile(type, 1, own, a, 0, b, panelStride, step, y, 0, count, bias, add);
+    panel += own;
+    b += <usize>own * panelStride;
+    y += <usize>own << 5;
+    if (bias != 0) bias += <usize>own << 5;
   }
 }
 

@@ -52,6 +52,12 @@ function scaleRow(y: usize, x: usize, factor: v128, weight: usize, count: i32): 
   }
 }
 
+/** y = x / rms(x) weight of one row; y may be x. */
+export function normRow(y: usize, x: usize, weight: usize, channels: i32, epsilon: f32): void {
+  const factor = <f32>1 / sqrt<f32>(sumSquares(x, channels) / <f32>channels + epsilon);
+  scaleRow(y, x, f32x4.splat(factor), weight, channels);
+}
+
 /**
  * Root-mean-square norm of rows, of x + residual if there is one.
  *
@@ -75,8 +81,7 @@ export function rmsNorm(args: usize, thread: i32, threads: i32): void {
       addRow(sum + at, x, residual + rowOffset(row, rank, sizes, xStrides + (<usize>rank << 2)), channels);
       x = sum + at;
     }
-    const factor = <f32>1 / sqrt<f32>(sumSquares(x, channels) / <f32>channels + epsilon);
-    scaleRow(<usize>load<u32>(args, 20) + at, x, f32x4.splat(factor), weight, channels);
+    normRow(<usize>load<u32>(args, 20) + at, x, weight, channels, epsilon);
   }
 }
 

@@ -1,5 +1,5 @@
 // One step of the selective scan: vectors run over the states of a channel, which lie together in memory.
-import { decayed } from "../../backends/wasm/assembly/decay.as";
+import { decayed, decayedPair } from "../../backends/wasm/assembly/decay.as";
 import { constant, silu, softplus } from "../../backends/wasm/assembly/math.as";
 import { loadPartial, storePartial } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
@@ -51,6 +51,15 @@ function updateChannel(h: usize, a: usize, b: usize, c: usize, states: i32, delt
   const input = f32x4.splat(x);
   let sum = f32x4.splat(0);
   let n = 0;
+  for (; n + 8 <= states; n += 8) {
+    const at = <usize>n << 2;
+    const x0 = f32x4.mul(rate, v128.load(a + at));
+    const x1 = f32x4.mul(rate, v128.load(a + at, 16));
+    const b0 = f32x4.mul(input, v128.load(b + at));
+    decayedPair(x0, x1, h + at, h + at + 16, b0, f32x4.mul(input, v128.load(b + at, 16)));
+    sum = madd(v128.load(c + at), v128.load(h + at), sum);
+    sum = madd(v128.load(c + at, 16), v128.load(h + at, 16), sum);
+  }
   for (; n + 4 <= states; n += 4) {
     const at = <usize>n << 2;
     const next = decayed(f32x4.mul(rate, v128.load(a + at)), v128.load(h + at), f32x4.mul(input, v128.load(b + at)));
@@ -110,11 +119,15 @@ function updateQuad(args: usize, batch: i32, channel: i32, lanes: i32): void {
 
 /** One step of the selective scan, the state in place. */
 export function stateUpdate(args: usize, thread: i32, threads: i32): void {
+  const items = arg(args, BATCH) * ((arg(args, CHANNELS) + 3) >> 2);
+  stateUpdateRange(args, partStart(items, thread, threads), partStart(items, thread + 1, threads));
+}
+
+/** The same for vectors of four channels, counted through all sequences. */
+export function stateUpdateRange(args: usize, first: i32, end: i32): void {
   const channels = arg(args, CHANNELS);
   const quads = (channels + 3) >> 2;
-  const items = arg(args, BATCH) * quads;
-  const end = partStart(items, thread + 1, threads);
-  for (let item = partStart(items, thread, threads); item < end; item++) {
+  for (let item = first; item < end; item++) {
     const channel = (item % quads) << 2;
     updateQuad(args, item / quads, channel, min(4, channels - channel));
   }

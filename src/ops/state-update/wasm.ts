@@ -33,14 +33,21 @@ export interface StateStep {
   readonly C: StepRows;
 }
 
-/** Appends the command of one step; h changes in place. */
-export function encodeStateStep(context: WasmKernelContext, step: StateStep): void {
+/** The words of one step. */
+export function stateStepWords(context: WasmKernelContext, step: StateStep): number[] {
   const { h, A, D, deltaBias, y, u, delta, z, B, C } = step;
   const optional = (tensor: Tensor | undefined): number => (tensor ? context.address(tensor) : ABSENT);
   const words = [step.batch, step.channels, step.states, step.groups, step.deltaSoftplus ? SOFTPLUS : 0];
   words.push(context.address(h), context.address(A), optional(D), optional(deltaBias), y.address);
   words.push(u.address, u.rowStride, delta.address, delta.rowStride, z?.address ?? ABSENT, z?.rowStride ?? 0);
   words.push(B.address, B.rowStride, B.groupStride ?? 0, C.address, C.rowStride, C.groupStride ?? 0);
+  return words;
+}
+
+/** Appends the command of one step; h changes in place. */
+export function encodeStateStep(context: WasmKernelContext, step: StateStep): void {
+  const { h, A, D, deltaBias, y, u, delta, z, B, C } = step;
+  const words = stateStepWords(context, step);
   const reads = [context.range(h), context.range(A), u.range, delta.range, B.range, C.range];
   if (D) reads.push(context.range(D));
   if (deltaBias) reads.push(context.range(deltaBias));
