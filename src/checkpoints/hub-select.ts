@@ -1,8 +1,11 @@
 import { HubError } from "../tensor/errors.ts";
 import { checkFilePath } from "./hub-names.ts";
 
-/** Which files to pull: their names, or a test of every name in the listing. */
-export type HubFilter = readonly string[] | ((path: string) => boolean);
+/**
+ * Which files to pull: their names, a test of every name in the listing, or one GGUF file by its name or by the type of its weights,
+ * as `Q8_0`.
+ */
+export type HubFilter = readonly string[] | ((path: string) => boolean) | { readonly gguf: string };
 
 const METADATA = [
   "generation_config.json",
@@ -34,10 +37,29 @@ export async function selectFiles(
   readIndex: (path: string) => Promise<Uint8Array>,
 ): Promise<string[]> {
   if (typeof filter === "function") return listed.filter(filter);
+  if (filter && "gguf" in filter) return [selectGguf(id, listed, filter.gguf)];
   if (filter) return requireListed(id, listed, filter, "files");
   const present = new Set(listed);
   const config = requireListed(id, listed, ["config.json"], "the model");
   return [...config, ...METADATA.filter((path) => present.has(path)), ...(await selectWeights(id, listed, readIndex))];
+}
+
+/**
+ * The one GGUF file of that name, else the one whose name ends with the type, in upper or lower case.
+ *
+ * @throws HubError if there is none, or more than one
+ */
+export function selectGguf(id: string, listed: readonly string[], wanted: string): string {
+  const files = listed.filter((path) => path.toLowerCase().endsWith(".gguf"));
+  if (files.includes(wanted)) return wanted;
+  const ending = new RegExp(`(?:^|[-._/])${wanted.replace(/[^\w]/g, "\\$&")}\\.gguf$`, "i");
+  const found = files.filter((path) => ending.test(path));
+  if (found.length === 1) return found[0]!;
+  throw new HubError(
+    `hub ${id}: "${wanted}" must name one GGUF file, or the type that one file's name ends with, as Q8_0; ` +
+      `it names ${found.length ? found.join(", ") : "none"}; the model has ${files.slice(0, 20).join(", ") || "no GGUF file"}`,
+    { id, wanted, files: files.slice(0, 100) },
+  );
 }
 
 async function selectWeights(

@@ -13,6 +13,7 @@ export { ggufDataBytes, mambaGgufTensors } from "./gguf-mamba-write.ts";
 export type { GgufType } from "./gguf-types.ts";
 export { type GgufTensorToWrite, type WritableGgufType, writeGguf } from "./gguf-write.ts";
 export { type HubFilter, type HubOptions, type HubProgress, hubFiles, type PulledModel, pullModel } from "./hub.ts";
+export { selectGguf } from "./hub-select.ts";
 export { type MatchedMamba, type MatchInput, matchMamba } from "./match-mamba.ts";
 export { isS4Classifier, type MatchedClassifier, type MatchedTensor, matchS4Classifier } from "./match-s4.ts";
 export { checkFits } from "./memory-need.ts";

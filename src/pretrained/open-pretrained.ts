@@ -1,5 +1,5 @@
 import { findModelPath, openFolder } from "#platform";
-import { type FileSet, hubFiles, readJson } from "../checkpoints/index.ts";
+import { type FileSet, hubFiles, readJson, selectGguf } from "../checkpoints/index.ts";
 import { type DeviceOptions, openDevice } from "../ops/devices.ts";
 import type { Device, DeviceName } from "../tensor/device.ts";
 import type { DType } from "../tensor/dtype.ts";
@@ -29,7 +29,8 @@ export interface PretrainedOptions extends DeviceOptions {
 }
 
 /**
- * Finds a model's files. Those of a GGUF file are what its metadata says, see {@link withGgufMetadata}.
+ * Finds a model's files. Those of a GGUF file are what its metadata says, see {@link withGgufMetadata}. On the hub such a file is named
+ * as llama.cpp names it: `org/name:Q8_0`, `org/name:file.gguf`, also `hf:org/name/file.gguf`.
  *
  * @throws CheckpointError if there is nothing at a path
  * @throws HubError if the hub does not have it
@@ -38,18 +39,31 @@ export async function findModelFiles(source: PretrainedSource, options: Pretrain
   if (typeof source !== "string") return withGgufMetadata(source);
   const path = await findModelPath(source);
   if (path) return withGgufMetadata(await openFolder(path));
-  if (!/^[\w.-]+\/[\w.-]+$/.test(source)) {
+  const [, id, gguf] = /^(?:hf:)?([\w.-]+\/[\w.-]+)(?:[:/]([\w./-]+))?$/.exec(source) ?? [];
+  if (id === undefined || (gguf !== undefined && source.includes(`${id}/`) && !/\.gguf$/i.test(gguf))) {
     throw new CheckpointError(
-      `model "${source}": must be a folder, a weights file, a shipped model, or a hub name like org/name; there is none of these; check the spelling`,
+      `model "${source}": must be a folder, a weights file, a shipped model, or a hub name like org/name or org/name:file.gguf; there is none of these; check the spelling`,
       { source },
     );
   }
   const { progress } = options;
-  return hubFiles(source, {
+  const files = await hubFiles(id, {
     ...options,
+    ...(gguf === undefined ? {} : { files: { gguf } }),
     progress: (event) =>
       progress?.({ phase: "download", name: event.file, loadedBytes: event.loadedBytes, totalBytes: event.totalBytes }),
   });
+  return gguf === undefined ? files : withGgufMetadata(onlyGguf(files, selectGguf(id, await files.list(), gguf)));
+}
+
+/** One GGUF file of several that may have been pulled. */
+function onlyGguf(files: FileSet, file: string): FileSet {
+  return {
+    name: files.name,
+    list: async () => [file],
+    has: async (name) => name === file,
+    open: (name) => files.open(name),
+  };
 }
 
 /** Opens a model with its tokenizer on a device. */
