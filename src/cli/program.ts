@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { addBench } from "./commands/bench.ts";
 import { addConvert, addQuantize } from "./commands/convert.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEval } from "./commands/eval.ts";
@@ -37,7 +38,7 @@ export function buildProgram(session: Session): Command {
       getOutHelpWidth: () => terminal.columns,
     });
   const verbs = [addGenerate, addTrain, addFinetune, addEval, addVerify, addInspect, addConvert, addQuantize];
-  for (const add of [...verbs, addState, addPull, addDoctor]) add(program, session);
+  for (const add of [...verbs, addBench, addState, addPull, addDoctor]) add(program, session);
   return program;
 }
 

@@ -69,15 +69,32 @@ export async function loadMamba(files: FileSet, options: LoadMambaOptions): Prom
   const file = await openCheckpoint(files);
   try {
     const { entries, config, warnings } = matchMamba(file, given);
-    const plan = planWeights(entries, config, options);
-    checkMemory(plan, entries, config, options, files.name);
-    const fingerprint = new Fingerprint(config);
-    const tensors = await loadTensors(entries, plan, options, fingerprint);
-    const model = new MambaLM(config, nestParameters(tensors) as unknown as MambaLMParameters);
-    return { model, config, fingerprint: await fingerprint.hex(), warnings: [...warnings, ...plan.warnings] };
+    const loaded = await loadEntries(entries, config, options, files.name);
+    return { ...loaded, warnings: [...warnings, ...loaded.warnings] };
   } finally {
     await file.close();
   }
+}
+
+/**
+ * Brings parameters onto a device, one tensor at a time.
+ *
+ * @param entries - every parameter of the configuration by its own name, see `matchMamba`
+ * @param what - whose they are, for error messages
+ * @throws OutOfMemoryError before anything is loaded, if the device cannot hold the weights
+ */
+export async function loadEntries(
+  entries: ReadonlyMap<string, TensorEntry>,
+  config: MambaConfig,
+  options: LoadMambaOptions,
+  what: string,
+): Promise<LoadedMamba> {
+  const plan = planWeights(entries, config, options);
+  checkMemory(plan, entries, config, options, what);
+  const fingerprint = new Fingerprint(config);
+  const tensors = await loadTensors(entries, plan, options, fingerprint);
+  const model = new MambaLM(config, nestParameters(tensors) as unknown as MambaLMParameters);
+  return { model, config, fingerprint: await fingerprint.hex(), warnings: plan.warnings };
 }
 
 /** Throws if a device cannot hold the weights; says what other types would need. */
