@@ -5,18 +5,19 @@ import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { writeRandomGguf } from "../../dist/cli/bench/random-gguf.js";
+import { mambaPreset } from "../../dist/models/index.js";
 import { comparePairs, machine, startProgram } from "../paired.mjs";
 import { build, cache, install, libraries, VERSION } from "./install.mjs";
-import { writeRandomGguf } from "./random-gguf.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 
-function prepare() {
+async function prepare() {
   install();
   const peer = build("peer");
   const model = join(cache, "mamba-130m-f32.gguf");
   if (!existsSync(model)) {
-    writeRandomGguf(`${model}.part`);
+    await writeRandomGguf(`${model}.part`, mambaPreset("mamba-130m"), "float32");
     renameSync(`${model}.part`, model);
   }
   return { peer, model };
@@ -33,7 +34,7 @@ const { values: options } = parseArgs({
   },
 });
 
-const { peer, model } = prepare();
+const { peer, model } = await prepare();
 const report = { ...machine(), peer: `llama.cpp of node-llama-cpp ${VERSION}, float32`, results: [] };
 console.log(`mamba-130m, random float32 weights, ${report.cpu}, ${report.cores} cores, Node ${report.node}`);
 console.log("threads  what     mamba.ts tok/s  llama.cpp tok/s  ratio  interval of the median ratio");
