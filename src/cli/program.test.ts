@@ -19,12 +19,23 @@ describe("mamba", () => {
   it("lists its verbs on standard output and ends well", async () => {
     const { exitCode, output, errors } = await run("--help");
     expect(exitCode).toBe(0);
-    for (const verb of ["generate", "train", "finetune", "eval", "verify", "inspect", "state", "pull", "doctor"])
+    for (const verb of [
+      "generate",
+      "train",
+      "finetune",
+      "eval",
+      "verify",
+      "inspect",
+      "bench",
+      "state",
+      "pull",
+      "doctor",
+    ])
       expect(output).toMatch(new RegExp(`^  ${verb} `, "m"));
     expect(errors).toBe("");
   });
 
-  it.each(["generate", "train", "finetune", "eval", "verify", "inspect", "state", "pull", "doctor"])(
+  it.each(["generate", "train", "finetune", "eval", "verify", "inspect", "bench", "state", "pull", "doctor"])(
     "explains %s",
     async (verb) => {
       const { exitCode, output } = await run(verb, "--help");

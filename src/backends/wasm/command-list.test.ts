@@ -25,6 +25,26 @@ describe("CommandList", () => {
     expect(barriers(list.take())).toEqual([0, 0, 1, 0, 1, 0]);
   });
 
+  it("asks for none before reading what every thread has written itself, behind a barrier of the command before", () => {
+    const list = new CommandList(slots);
+    const afterBarrier = { reads: [[100, 8]], writes: [[200, 8]] } as const;
+    list.add("f", "a", [], { reads: [[0, 8]], writes: [[100, 8]] });
+    list.add("g", "b", [], {
+      reads: [[0, 8]],
+      writes: [
+        [100, 8],
+        [200, 8],
+      ],
+      afterBarrier,
+    }); // overwrites what a wrote
+    list.add("f", "c", [], { reads: [[200, 8]], writes: [[0, 8]] }); // reads what b wrote, overwrites what it read first
+    list.add("f", "d", [], { reads: [], writes: [[104, 8]] }); // overwrites what b reads behind its barrier
+    expect(barriers(list.take())).toEqual([0, 1, 0, 1]);
+    list.add("g", "b", [], { reads: [], writes: [[200, 8]], afterBarrier });
+    list.add("f", "e", [], { reads: [], writes: [[200, 4]] }); // overwrites what b writes last
+    expect(barriers(list.take())).toEqual([0, 1]);
+  });
+
   it("encodes slot, length, label and arguments, and grows", () => {
     const list = new CommandList(slots);
     for (let i = 0; i < 5000; i++) list.add("g", "label", [i, -i], { reads: [], writes: [] });
