@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
@@ -59,22 +60,37 @@ function inBrowser(
   };
 }
 
+const nodeTests = ["src/**/*.test.ts", "test/**/*.test.ts"];
+/** Files that put other modules in the place of the package's own, and so need a process to themselves. */
+const apart = ["src/cli/commands/generate.test.ts", "test/shaders.test.ts"];
+
+/** Tests in Node; files share processes, and with them modules, devices and the shaders that those have compiled. */
+function inNode(
+  name: string,
+  settings: { readonly include: string[]; readonly exclude?: string[]; readonly isolate?: boolean },
+): TestProjectConfiguration {
+  return {
+    resolve: { alias: { "#platform": source("src/platform/node.ts") } },
+    test: {
+      name,
+      pool: "forks",
+      isolate: false,
+      // where tests leave the choice of a device open, it is the same one with and without a card
+      env: { MAMBA_NO_GPU: "1" },
+      testTimeout: 120_000,
+      hookTimeout: 120_000,
+      ...settings,
+    },
+  };
+}
+
 export default defineConfig({
   test: {
+    // Vitest would leave a core to itself, which it needs little of
+    maxWorkers: availableParallelism(),
     projects: [
-      {
-        resolve: { alias: { "#platform": source("src/platform/node.ts") } },
-        test: {
-          name: "node",
-          include: ["src/**/*.test.ts", "test/**/*.test.ts"],
-          exclude: ["**/*.browser.test.ts"],
-          pool: "forks",
-          // where tests leave the choice of a device open, it is the same one with and without a card
-          env: { MAMBA_NO_GPU: "1" },
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
-        },
-      },
+      inNode("node", { include: nodeTests, exclude: ["**/*.browser.test.ts", ...apart] }),
+      inNode("node-apart", { include: apart, isolate: true }),
       inBrowser("browser", isolation),
       inBrowser("browser-plain", {}),
       inBrowser("browser-webgpu", {}, "test/browser/webgpu", {
