@@ -32,7 +32,12 @@ fn subgroupShuffleXor(value: f32, mask: u32) -> f32 {
   }));
 }
 
-function emulating(context: WebgpuKernelContext, size: number, bindingBytes: number | undefined): WebgpuKernelContext {
+/** What kernels are told that a binding may have at most, for those that cut their scratch by it; undefined for what it may. */
+export interface ToldLimits {
+  bindingBytes: number | undefined;
+}
+
+function emulating(context: WebgpuKernelContext, size: number, { bindingBytes }: ToldLimits): WebgpuKernelContext {
   const limits = new Proxy(context.limits, {
     get: (own, name) =>
       name === "maxStorageBufferBindingSize" ? (bindingBytes ?? own[name]) : Reflect.get(own, name, own),
@@ -51,18 +56,27 @@ function emulating(context: WebgpuKernelContext, size: number, bindingBytes: num
   };
 }
 
+const opened = new Map<number, Promise<{ device: Device; told: ToldLimits }>>();
+
 /**
  * The software device with subgroups of another size than its own four lanes, as cards have them: programs that exchange values with
- * `subgroupShuffle` and `subgroupShuffleXor` do so through memory of the workgroup.
+ * `subgroupShuffle` and `subgroupShuffleXor` do so through memory of the workgroup. One for all tests of a process.
  *
- * @param bindingBytes - what kernels are told that a binding may have at most, for those that cut their scratch by it
+ * @returns the device, and what its kernels are told from now on
  */
-export async function openEmulatedSubgroups(size: number, bindingBytes?: number): Promise<Device> {
+export function emulatedSubgroups(size: number): Promise<{ device: Device; told: ToldLimits }> {
+  const known = opened.get(size) ?? openEmulated(size);
+  opened.set(size, known);
+  return known;
+}
+
+async function openEmulated(size: number): Promise<{ device: Device; told: ToldLimits }> {
   await useSoftwareGpu();
+  const told: ToldLimits = { bindingBytes: undefined };
   const kernels = Object.entries(webgpuKernels).map(([name, kernel]) => {
     if (typeof kernel !== "function") return [name, kernel];
-    const own: WebgpuKernel = (context, call) => (kernel as WebgpuKernel)(emulating(context, size, bindingBytes), call);
+    const own: WebgpuKernel = (context, call) => (kernel as WebgpuKernel)(emulating(context, size, told), call);
     return [name, own];
   });
-  return openWebgpu({}, Object.fromEntries(kernels));
+  return { device: await openWebgpu({}, Object.fromEntries(kernels)), told };
 }

@@ -35,6 +35,8 @@ export interface OpCase {
   readonly constant?: readonly string[];
   /** Error / largest absolute reference; default 1e-5. */
   readonly tolerance?: number;
+  /** Only checks the shaders: on a software GPU, they take seconds to compile and show what those of other cases show. */
+  readonly skipsGpu?: boolean;
 }
 
 /** How an op is tried. */
@@ -48,17 +50,18 @@ export interface OpTest {
 
 const devices = new Map<string, Promise<Device>>();
 
-async function openTestDevice(name: DeviceName): Promise<Device> {
-  if (name === "webgpu") await useSoftwareGpu();
-  return openDevice(name, { threads: 2 });
+/** One device of a kind for all tests of a process: on a software GPU it takes longer to compile programs than to run them. */
+export function sharedDevice(name: DeviceName | "plain webgpu"): Promise<Device> {
+  const known = devices.get(name) ?? openTestDevice(name);
+  devices.set(name, known);
+  return known;
 }
 
-/** One device of a kind for the whole test file. */
-export function sharedDevice(name: DeviceName): Promise<Device> {
-  const key = name;
-  const known = devices.get(key) ?? openTestDevice(name);
-  devices.set(key, known);
-  return known;
+/** @param name - "plain webgpu" has no feature, and no limit above the default ones */
+async function openTestDevice(name: DeviceName | "plain webgpu"): Promise<Device> {
+  if (name.endsWith("webgpu")) await useSoftwareGpu();
+  if (name === "plain webgpu") return openDevice("webgpu", { plainGpu: true });
+  return openDevice(name, { threads: 2 });
 }
 
 /**
@@ -127,7 +130,7 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
           expect(await problems()).toEqual([]);
         });
       }
-      for (const name of fastBackends) {
+      for (const name of backendsFor(given)) {
         it(`is the same on ${name} as in float64: ${title}`, async () => {
           const actual = await evaluate(await sharedDevice(name), given, drawn, execute, differentiable);
           expectClose(actual.outputs, oracle.outputs, given.tolerance ?? 1e-5, "output");
@@ -137,6 +140,11 @@ export function testOp(op: Op, { cases, run, differentiable = op.gradient !== un
     });
   });
 }
+
+const backendsFor = ({ skipsGpu }: OpCase): readonly DeviceName[] =>
+  skipsGpu && process.env["MAMBA_TEST_GPU"] !== "system"
+    ? fastBackends.filter((name) => name !== "webgpu")
+    : fastBackends;
 
 type Drawn = Record<string, { shape: Shape; values: Float64Array | Int32Array }>;
 type Arrays = Record<string, TypedArray>;
