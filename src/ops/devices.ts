@@ -29,6 +29,11 @@ export interface DeviceOptions {
   powerPreference?: GPUPowerPreference;
   /** Of the WebGPU device: no optional feature and no limit above the default, as if the adapter had no more; default false. */
   plainGpu?: boolean;
+  /**
+   * Of the WebGPU device: bytes that one binding is taken to have at most; default: what the adapter has. Larger tensors are worked on
+   * in parts. For tests: what is done with tensors of gigabytes shows on small ones.
+   */
+  bindingBytes?: number;
 }
 
 /**

@@ -25,6 +25,14 @@ const STAGING_USAGE = 0x1 | 0x8;
 /** How long a read that failed waits for the device to say that it is lost. */
 const LOSS_MILLISECONDS = 200;
 
+/** The same limits, with lower bindings where those are given. */
+function limitedTo(limits: GPUSupportedLimits, bindingBytes: number | undefined): GPUSupportedLimits {
+  if (bindingBytes === undefined) return limits;
+  return new Proxy(limits, {
+    get: (own, name) => (name === "maxStorageBufferBindingSize" ? bindingBytes : Reflect.get(own, name, own)),
+  });
+}
+
 /**
  * The WebGPU backend: ops append dispatches to a batch, which goes to the device when it is full, flushed, or read from.
  *
@@ -50,21 +58,30 @@ export class WebgpuBackend implements Backend {
   /** Reads under way. */
   #reading = 0;
 
-  /** @param info - of the adapter that the device is from */
-  constructor(device: GPUDevice, kernels: Readonly<Record<string, unknown>>, info: GPUAdapterInfo) {
+  /**
+   * @param info - of the adapter that the device is from
+   * @param bindingBytes - that a binding is taken to have at most; default: what the device says
+   */
+  constructor(
+    device: GPUDevice,
+    kernels: Readonly<Record<string, unknown>>,
+    info: GPUAdapterInfo,
+    bindingBytes?: number,
+  ) {
     this.#device = device;
     this.kernels = kernels;
     this.description = nameOf(info);
     this.features = new Set(device.features);
-    this.limits = { maxBufferBytes: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize) };
+    this.limits = { maxBufferBytes: device.limits.maxBufferSize };
+    const limits = limitedTo(device.limits, bindingBytes);
     this.#errors = new LateErrors(device);
-    this.#pool = new BufferPool(device, this.#errors);
+    this.#pool = new BufferPool(device, this.#errors, limits.maxStorageBufferBindingSize);
     const pipelines = new Pipelines(device, this.#errors);
     this.#pipelines = pipelines;
     this.#errors.used = () => this.#pool.facts.used;
     this.#errors.causeOf = (message) => pipelines.causeOf(message);
     this.#batch = new Batch(device, pipelines);
-    this.#context = new EncodingContext(device, this.#pool, this.#batch, info);
+    this.#context = new EncodingContext(device, limits, this.#pool, this.#batch, info);
     this.lost = device.lost.then(({ reason, message }) => {
       this.#gone = new DeviceError(
         `webgpu: the device was lost (${reason}); ${message || "the driver gave no reason"}; open another and load the model again`,

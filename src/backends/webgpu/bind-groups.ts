@@ -16,7 +16,10 @@ export function makeBindGroup(
   bound: readonly GpuMemory[],
   uniforms: GPUBuffer,
 ): GPUBindGroup {
-  const entries: GPUBindGroupEntry[] = bound.map(({ buffer }, binding) => ({ binding, resource: { buffer } }));
+  const entries: GPUBindGroupEntry[] = bound.map(({ buffer, start, byteLength }, binding) => ({
+    binding,
+    resource: start === undefined ? { buffer } : { buffer, offset: start, size: byteLength },
+  }));
   entries.push({ binding: bound.length, resource: { buffer: uniforms, size: params.byteLength } });
   return device.createBindGroup({ label: program.name, layout, entries });
 }

@@ -8,6 +8,7 @@ const SMALLEST = 256;
 /** A buffer of a device. */
 export interface GpuMemory {
   readonly buffer: GPUBuffer;
+  readonly byteLength: number;
   /** Tells buffers apart in keys. */
   readonly id: number;
   /** Number of the last batch of commands that names the buffer. */
@@ -18,6 +19,36 @@ export interface GpuMemory {
   isFreed: boolean;
   /** Set when the device had no room for it. */
   isInvalid?: boolean;
+  /** Where a window begins in its buffer, and whose window it is; see {@link BufferPool.window}. */
+  readonly start?: number;
+  readonly whole?: GpuMemory;
+}
+
+/** A part of a buffer, for bindings that may not have all of it. */
+class Window implements GpuMemory {
+  readonly buffer: GPUBuffer;
+  readonly whole: GpuMemory;
+  readonly id: number;
+  readonly start: number;
+  readonly byteLength: number;
+  readonly pins = 0;
+  readonly isFreed = false;
+
+  constructor(whole: GpuMemory, id: number, start: number, byteLength: number) {
+    this.buffer = whole.buffer;
+    this.whole = whole;
+    this.id = id;
+    this.start = start;
+    this.byteLength = byteLength;
+  }
+
+  get lastBatch(): number {
+    return this.whole.lastBatch;
+  }
+
+  set lastBatch(number: number) {
+    this.whole.lastBatch = number;
+  }
 }
 
 /** Sizes that buffers come in: four to each power of two, so that at most a fifth is wasted. */
@@ -38,17 +69,34 @@ export class BufferPool {
   readonly #free = new Map<number, GpuMemory[]>();
   /** What was given back while something is recorded: only later commands of the recording may have it. */
   #recorded: Map<number, GpuMemory[]> | undefined;
+  readonly #windows = new WeakMap<GpuMemory, Map<string, GpuMemory>>();
+  /** Whether there ever was a buffer that no binding may have all of. */
+  hasLarge = false;
+  readonly #mostBound: number;
   #nextId = 0;
   #used = 0;
   #peak = 0;
   #live = 0;
 
-  /** @param errors - is told what the device has no room for */
-  constructor(device: GPUDevice, errors: LateErrors) {
+  /**
+   * @param errors - is told what the device has no room for
+   * @param mostBound - bytes that a binding may have at most
+   */
+  constructor(device: GPUDevice, errors: LateErrors, mostBound: number) {
     this.#device = device;
     this.#errors = errors;
-    const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
-    this.#largest = Math.floor(Math.min(maxBufferSize, maxStorageBufferBindingSize) / 4) * 4;
+    this.#mostBound = Math.floor(mostBound / 4) * 4;
+    this.#largest = Math.floor(device.limits.maxBufferSize / 4) * 4;
+  }
+
+  /** A part of a buffer, as something to bind; the same part is the same object. */
+  window(whole: GpuMemory, start: number, byteLength: number): GpuMemory {
+    const known = this.#windows.get(whole) ?? new Map<string, GpuMemory>();
+    this.#windows.set(whole, known);
+    const key = `${start} ${byteLength}`;
+    const made = known.get(key) ?? new Window(whole, this.#nextId++, start, byteLength);
+    known.set(key, made);
+    return made;
   }
 
   /** Bytes and number of the buffers that are in use. */
@@ -67,7 +115,8 @@ export class BufferPool {
         { byteLength, limit: this.#largest, used: this.#used },
       );
     }
-    const size = Math.min(sizeClass(byteLength), this.#largest);
+    const isLarge = byteLength > this.#mostBound;
+    const size = Math.min(sizeClass(byteLength), isLarge ? this.#largest : this.#mostBound);
     // one that is used again within a recording was never counted as free
     const again = this.#recorded?.get(size)?.pop();
     if (again) return again;
@@ -97,7 +146,8 @@ export class BufferPool {
 
   #make(size: number): GpuMemory {
     const buffer = this.#device.createBuffer({ size, usage: USAGE });
-    return { buffer, id: this.#nextId++, lastBatch: 0, pins: 0, isFreed: false };
+    this.hasLarge ||= size > this.#mostBound;
+    return { buffer, byteLength: size, id: this.#nextId++, lastBatch: 0, pins: 0, isFreed: false };
   }
 
   free(memory: GpuMemory): void {

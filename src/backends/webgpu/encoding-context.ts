@@ -1,6 +1,7 @@
 import type { KernelCall, MatmulPrecision } from "../../tensor/device.ts";
-import { DeviceError } from "../../tensor/errors.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import { bytesPerElement } from "../../tensor/dtype.ts";
+import { DeviceError, OutOfMemoryError } from "../../tensor/errors.ts";
+import { Tensor, type View } from "../../tensor/tensor.ts";
 import type { Batch } from "./batch.ts";
 import type { BufferPool, GpuMemory } from "./buffer-pool.ts";
 import type { CommandSink } from "./commands.ts";
@@ -8,10 +9,6 @@ import { FAILURE_BYTES, Failures } from "./failures.ts";
 import type { Bound, WebgpuKernel, WebgpuKernelContext } from "./kernel.ts";
 import { PlanNotes, Plans } from "./plans.ts";
 import type { Program } from "./program.ts";
-
-function memoryOf(bound: Bound): GpuMemory {
-  return bound instanceof Tensor ? (bound.storage.memory as GpuMemory) : bound;
-}
 
 function subgroupSizeOf(features: ReadonlySet<string>, info: GPUAdapterInfo): number {
   const { subgroupMinSize, subgroupMaxSize } = info;
@@ -51,6 +48,9 @@ export class EncodingContext implements WebgpuKernelContext {
   /** Where commands go. */
   sink: CommandSink;
   readonly #scratch: GpuMemory[] = [];
+  /** What parts of tensors are bound by. */
+  readonly #windows = new Map<Tensor, GpuMemory>();
+  positions: Readonly<Record<string, number>> = {};
   readonly failures = new Failures();
   /** Where kernels note what is wrong; there once one may. */
   failureMemory: GpuMemory | undefined;
@@ -58,13 +58,16 @@ export class EncodingContext implements WebgpuKernelContext {
   readonly #plans = new Plans();
   /** Of the call at hand, while its kernel runs. */
   #notes: PlanNotes | undefined;
+  readonly #mostBound: number;
   #op = "";
 
-  constructor(device: GPUDevice, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
+  /** @param limits - of the device, or lower ones */
+  constructor(device: GPUDevice, limits: GPUSupportedLimits, pool: BufferPool, batch: Batch, info: GPUAdapterInfo) {
     this.#device = device;
     this.features = new Set(device.features);
     this.subgroupSize = subgroupSizeOf(this.features, info);
-    this.limits = device.limits;
+    this.limits = limits;
+    this.#mostBound = limits.maxStorageBufferBindingSize;
     this.hasMatrixCores =
       this.subgroupSize === 32 &&
       this.limits.maxComputeWorkgroupStorageSize >= MATRIX_CORE_STORAGE &&
@@ -86,7 +89,8 @@ export class EncodingContext implements WebgpuKernelContext {
   encode(kernel: WebgpuKernel, call: KernelCall): void {
     this.#op = call.op;
     try {
-      const found = this.#plans.find(kernel, call, this.precision);
+      // plans bind whole buffers
+      const found = this.#bindsWhole(call) ? this.#plans.find(kernel, call, this.precision) : undefined;
       if (found && !(found instanceof PlanNotes)) {
         this.#plans.run(found, call.op, (byteLength) => this.scratch(byteLength), this.sink);
         return;
@@ -99,7 +103,58 @@ export class EncodingContext implements WebgpuKernelContext {
       this.#plans.release();
       for (const memory of this.#scratch) this.#pool.free(memory);
       this.#scratch.length = 0;
+      if (this.#windows.size > 0) this.#windows.clear();
     }
+  }
+
+  #bindsWhole({ inputs, outputs }: KernelCall): boolean {
+    if (!this.#pool.hasLarge) return true;
+    const all = [...Object.values(inputs), ...Object.values(outputs)];
+    return all.every((one) => !one || (one.storage.memory as GpuMemory).byteLength <= this.#mostBound);
+  }
+
+  get hasLarge(): boolean {
+    return this.#pool.hasLarge;
+  }
+
+  window(whole: Tensor, view: View): Tensor | undefined {
+    const { storage, dtype, layout } = whole;
+    const own = this.#windows.get(whole);
+    if (own) {
+      const part = new Tensor(storage, dtype, view, layout);
+      this.#windows.set(part, own);
+      return part;
+    }
+    const memory = storage.memory as GpuMemory;
+    // whatever begins inside gets a window of its own: not all kernels write at an offset
+    if (memory.byteLength <= this.#mostBound && view.offset === whole.offset) {
+      return new Tensor(storage, dtype, view, layout);
+    }
+    if (layout !== "strided") return undefined;
+    const width = bytesPerElement(dtype);
+    const reach = view.shape.reduce((sum, size, axis) => sum + (size - 1) * view.strides[axis]!, 1);
+    const { minStorageBufferOffsetAlignment: alignment } = this.limits;
+    const start = Math.floor((view.offset * width) / alignment) * alignment;
+    const end = Math.min(memory.byteLength, Math.ceil(((view.offset + reach) * width) / alignment) * alignment);
+    if (end - start > this.#mostBound) return undefined;
+    this.#notes?.giveUp();
+    const part = new Tensor(storage, dtype, { ...view, offset: view.offset - start / width });
+    this.#windows.set(part, this.#pool.window(memory, start, end - start));
+    return part;
+  }
+
+  within(work: () => void): void {
+    const first = this.#scratch.length;
+    try {
+      work();
+    } finally {
+      for (const memory of this.#scratch.splice(first)) this.#pool.free(memory);
+    }
+  }
+
+  #memoryOf(bound: Bound): GpuMemory {
+    if (!(bound instanceof Tensor)) return bound;
+    return (this.#windows.size > 0 ? this.#windows.get(bound) : undefined) ?? (bound.storage.memory as GpuMemory);
   }
 
   scratch(byteLength: number): GpuMemory {
@@ -112,7 +167,9 @@ export class EncodingContext implements WebgpuKernelContext {
   copy(from: Bound, fromOffset: number, to: Bound, toOffset: number, count: number): void {
     if (count === 0) return;
     this.#notes?.copy(from, 4 * fromOffset, to, 4 * toOffset, 4 * count);
-    this.sink.copy(memoryOf(from), 4 * fromOffset, memoryOf(to), 4 * toOffset, 4 * count);
+    const [source, target] = [this.#memoryOf(from), this.#memoryOf(to)];
+    const [first, place] = [(source.start ?? 0) + 4 * fromOffset, (target.start ?? 0) + 4 * toOffset];
+    this.sink.copy(source.whole ?? source, first, target.whole ?? target, place, 4 * count);
   }
 
   upload(data: Float32Array<ArrayBuffer>): GpuMemory {
@@ -128,13 +185,26 @@ export class EncodingContext implements WebgpuKernelContext {
     this.#notes?.giveUp();
     if (!this.failureMemory) {
       const buffer = this.#device.createBuffer({ label: "failure", size: FAILURE_BYTES, usage: 0x80 | 0x4 | 0x8 });
-      this.failureMemory = { buffer, id: -1, lastBatch: 0, pins: 0, isFreed: false };
+      this.failureMemory = { buffer, byteLength: FAILURE_BYTES, id: -1, lastBatch: 0, pins: 0, isFreed: false };
     }
-    return { memory: this.failureMemory, code: this.failures.code(this.#op, argument, expected) };
+    return {
+      memory: this.failureMemory,
+      code: this.failures.code(this.#op, argument, expected, this.positions[argument]),
+    };
   }
 
   dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void {
     this.#notes?.dispatch(program, bound, params, groups);
-    this.sink.dispatch(program, bound.map(memoryOf), params, groups, this.#op);
+    const memories = bound.map((one) => this.#memoryOf(one));
+    if (this.#pool.hasLarge) for (const memory of memories) this.#assertBindable(program, memory);
+    this.sink.dispatch(program, memories, params, groups, this.#op);
+  }
+
+  #assertBindable({ name }: Program, { byteLength }: GpuMemory): void {
+    if (byteLength <= this.#mostBound) return;
+    throw new OutOfMemoryError(
+      `${this.#op}: ${name} must bind at most ${this.#mostBound} bytes of a tensor on this device; got ${byteLength}, which cannot be split here; use a smaller batch or shorter rows, or device "wasm"`,
+      { op: this.#op, program: name, byteLength, limit: this.#mostBound },
+    );
   }
 }

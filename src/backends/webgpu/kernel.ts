@@ -1,5 +1,5 @@
 import type { KernelCall, MatmulPrecision } from "../../tensor/device.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import type { Tensor, View } from "../../tensor/tensor.ts";
 import type { GpuMemory } from "./buffer-pool.ts";
 import type { Program } from "./program.ts";
 
@@ -16,6 +16,20 @@ export interface WebgpuKernelContext {
   readonly hasMatrixCores: boolean;
   /** What products of matrices may round their sides to. */
   readonly precision: MatmulPrecision;
+  /** Whether there may be tensors that no binding can have all of; where not, nothing needs {@link window}. */
+  readonly hasLarge: boolean;
+  /** Positions that what is checked now begins at, by argument, where it is a part; see {@link failure}. */
+  positions: Readonly<Record<string, number>>;
+  /**
+   * Part of a tensor, for encoders: it is bound by a window of its buffer where that is larger than a binding may be, and its offset
+   * counts from there. Nobody disposes it.
+   *
+   * @param view - of the tensor's buffer; its rows may lie apart
+   * @returns undefined if the part itself is too large for a binding
+   */
+  window(whole: Tensor, view: View): Tensor | undefined;
+  /** Calls `work`, and takes back the scratch that it asks for when it returns. */
+  within(work: () => void): void;
   /** Memory until the encoder returns; what is enqueued may use it. */
   scratch(byteLength: number): GpuMemory;
   /** Copies floats between buffers, places and count in elements, after everything enqueued so far. */
@@ -36,6 +50,7 @@ export interface WebgpuKernelContext {
    * @param bound - in the order of the program's bindings. Kernels address elements from the start of the buffer: pass
    *   `tensor.offset` as a parameter
    * @param groups - workgroups in all; spread over two axes where one cannot hold them
+   * @throws OutOfMemoryError if a binding would have more bytes than the device allows
    */
   dispatch(program: Program, bound: readonly Bound[], params: Readonly<Record<string, number>>, groups: number): void;
 }

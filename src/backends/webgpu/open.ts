@@ -9,6 +9,8 @@ export interface WebgpuDeviceOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** Ask for no feature and no limit above the default: what every device has. */
   readonly plainGpu?: boolean;
+  /** Bytes that a binding is taken to have at most, to try on small tensors what is done with large ones. */
+  readonly bindingBytes?: number;
 }
 
 /** What the plain kernels need; the standard promises it, compatibility adapters do not. */
@@ -41,7 +43,7 @@ export async function openWebgpu(
       requiredFeatures: requiredFeatures as GPUFeatureName[],
       requiredLimits,
     });
-    return new WebgpuBackend(device, kernels, adapter.info);
+    return new WebgpuBackend(device, kernels, adapter.info, options.bindingBytes);
   } catch (cause) {
     const problem = cause instanceof Error ? cause.message : String(cause);
     throw new DeviceError(`webgpu: the adapter must give a device; ${problem}; try another adapter`, {}, { cause });

@@ -60,7 +60,7 @@ export class Recording implements CommandSink {
     compiled.params.write(params, this.#params, this.#at);
     this.#drafts.push({ compiled, bound, offset: this.#at, groups, op });
     this.#at += bytes;
-    for (const memory of bound) this.#named.add(memory);
+    for (const memory of bound) this.#named.add(memory.whole ?? memory);
   }
 
   copy(from: GpuMemory, fromOffset: number, to: GpuMemory, toOffset: number, byteLength: number): void {

@@ -103,7 +103,7 @@ function castProgram(from: DType, to: DType, rank: number): Program {
         { name: "x", type: "u32" },
         { name: "out", type: "u32", write: true },
       ],
-      params: walkParams(["x"], rank),
+      params: [...walkParams(["x"], rank), "outOffset:u32"],
       workgroup: WORKGROUP,
       declarations: `
 ${loadCode(bytesPerElement(from))}
@@ -118,7 +118,7 @@ fn element(index: u32) -> u32 {
   if (first >= p.count) { return; }
   var word = element(first);
   for (var k = 1u; k < ${perWord}u && first + k < p.count; k++) { word |= element(first + k) << (${8 * width}u * k); }
-  out[index] = word;`,
+  out[p.outOffset + index] = word;`,
     };
   });
 }
@@ -153,18 +153,30 @@ function walkOf(x: Layout): { rank: number; values: Record<string, number> } {
   return { rank: merged.sizes.length, values: walkValues(["x"], [x.offset], merged) };
 }
 
-/** Enqueues the numbers of `x` in another type, dense from the start of `out`. */
-export function encodeCast(context: WebgpuKernelContext, x: Bound, layout: Layout, out: Bound, dtype: DType): void {
+/**
+ * Enqueues the numbers of `x` in another type, dense in `out`.
+ *
+ * @param outOffset - in words of four bytes; default 0
+ */
+export function encodeCast(
+  context: WebgpuKernelContext,
+  x: Bound,
+  layout: Layout,
+  out: Bound,
+  dtype: DType,
+  outOffset = 0,
+): void {
   const { rank, values } = walkOf(layout);
   const count = values["count"]!;
   if (count === 0) return;
   const words = Math.ceil((count * bytesPerElement(dtype)) / 4);
-  context.dispatch(castProgram(layout.dtype, dtype, rank), [x, out], values, Math.ceil(words / WORKGROUP));
+  const params = { ...values, outOffset };
+  context.dispatch(castProgram(layout.dtype, dtype, rank), [x, out], params, Math.ceil(words / WORKGROUP));
 }
 
 const cast: WebgpuKernel = (context, { inputs, outputs }) => {
   const [x, y] = [inputs["x"]!, outputs["y"]!];
-  encodeCast(context, x, x, y, y.dtype);
+  encodeCast(context, x, x, y, y.dtype, (y.offset * bytesPerElement(y.dtype)) / 4);
 };
 
 const markNonFinite: WebgpuKernel = (context, { inputs }) => {

@@ -24,7 +24,7 @@ const forward: Program = {
   ],
   params: [
     ...(["tokens:u32", "classes:u32", "logitsOffset:u32", "logitsRow:u32", "targetsOffset:u32"] as const),
-    ...(["ignoreIndex:i32", "code:u32"] as const),
+    ...(["ignoreIndex:i32", "code:u32", "lossesOffset:u32", "validOffset:u32", "logSumExpOffset:u32"] as const),
   ],
   workgroup: WORKGROUP,
   declarations: wgslMath("exp", "log") + groupMax(WORKGROUP) + groupSum(WORKGROUP) + failureCode,
@@ -41,9 +41,9 @@ const forward: Program = {
   let target_id = targets[p.targetsOffset + token];
   let counts = target_id != p.ignoreIndex && target_id >= 0 && u32(target_id) < p.classes;
   if (target_id != p.ignoreIndex && !counts) { fail(p.code, target_id, token); }
-  losses[token] = select(0.0, total - logits[start + select(0u, u32(target_id), counts)], counts);
-  valid[token] = select(0.0, 1.0, counts);
-  logSumExp[token] = select(0.0, total, counts);`,
+  losses[p.lossesOffset + token] = select(0.0, total - logits[start + select(0u, u32(target_id), counts)], counts);
+  valid[p.validOffset + token] = select(0.0, 1.0, counts);
+  logSumExp[p.logSumExpOffset + token] = select(0.0, total, counts);`,
 };
 
 const gradientPrograms = new Map<string, Program>();
@@ -99,6 +99,7 @@ const crossEntropy: WebgpuKernel = (context, { inputs, outputs, axes, params }) 
   const values = {
     ...{ tokens, classes, logitsOffset: rows.offset, logitsRow: rows.rowStride, targetsOffset: targets.offset },
     ...{ ignoreIndex: params["ignoreIndex"] as number, code },
+    ...{ lossesOffset: losses!.offset, validOffset: valid!.offset, logSumExpOffset: logSumExp!.offset },
   };
   context.dispatch(forward, [rows.bound, targets, losses!, valid!, logSumExp!, memory], values, tokens);
 };

@@ -1,5 +1,6 @@
 import type { Bound, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
 import { failureCode, type Program, type WebgpuKernel } from "../../backends/webgpu/index.ts";
+import { bytesPerElement } from "../../tensor/dtype.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { isQuantized } from "../../tensor/weight-formats.ts";
 import { weightOf } from "../linear/webgpu.ts";
@@ -30,7 +31,7 @@ const gather = (format: GpuFormat): Program => ({
   ],
   params: [
     ...(["count:u32", "channels:u32", "vocab:u32", "tableOffset:u32", "tableRow:u32"] as const),
-    ...(["idsOffset:u32", "outOffset:u32", "code:u32", "scalesAt:u32"] as const),
+    ...(["idsOffset:u32", "outOffset:u32", "code:u32", "scalesAt:u32", "firstRow:u32", "rows:u32"] as const),
   ],
   workgroup: WORKGROUP,
   declarations: `${failureCode}${isQuantized(format) ? quadWeight("table", format, "p.scalesAt").load : ""}`,
@@ -39,9 +40,11 @@ const gather = (format: GpuFormat): Program => ({
   let token = index / p.channels;
   let id = ids[p.idsOffset + token];
   var value = 0.0;
+  // rows of other parts of the table
+  if (id >= 0 && u32(id) < p.vocab && u32(id) - p.firstRow >= p.rows) { return; }
   if (id < 0 || u32(id) >= p.vocab) { fail(p.code, id, token); }
   else {
-    let at = p.tableOffset + u32(id) * p.tableRow + index % p.channels;
+    let at = p.tableOffset + (u32(id) - p.firstRow) * p.tableRow + index % p.channels;
     value = ${element[format]};
   }
   out[p.outOffset + index] = value;`,
@@ -85,12 +88,12 @@ const collect: Program = {
   ],
   params: [
     ...(["count:u32", "channels:u32", "tokens:u32", "words:u32"] as const),
-    ...(["idsOffset:u32", "dyOffset:u32", "dyRow:u32", "outOffset:u32"] as const),
+    ...(["idsOffset:u32", "dyOffset:u32", "dyRow:u32", "outOffset:u32", "firstRow:u32"] as const),
   ],
   workgroup: WORKGROUP,
   body: `
   if (index >= p.count) { return; }
-  let row = index / p.channels;
+  let row = p.firstRow + index / p.channels;
   let channel = index % p.channels;
   var sum = 0.0;
   for (var word = 0u; word < p.words; word++) {
@@ -110,17 +113,40 @@ const embedding: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [table, ids, y] = [inputs["table"]!, inputs["ids"]!, outputs["y"]!];
   if (y.size === 0) return;
   const format = formatOf(table) ?? "float32";
-  const isSmall = format !== "float32";
-  const own = isSmall ? { bound: table, offset: table.offset, rowStride: table.strides[0]! } : weightOf(context, table);
   const rows = denseIds(context, ids);
   const { memory, code } = context.failure("ids", axes["vocab"]!);
-  const params = {
+  const shared = {
     ...{ count: y.size, channels: axes["channels"]!, vocab: axes["vocab"]!, code },
-    scalesAt: scalesAt(table.dtype, table.size),
-    ...{ tableOffset: own.offset, tableRow: own.rowStride, idsOffset: rows.offset, outOffset: y.offset },
+    ...{ scalesAt: scalesAt(table.dtype, table.size), idsOffset: rows.offset, outOffset: y.offset },
   };
-  context.dispatch(gatherPrograms[format], [own.bound, rows.bound, y, memory], params, Math.ceil(y.size / WORKGROUP));
+  for (const { part, first } of rowParts(context, table)) {
+    const own =
+      format === "float32"
+        ? weightOf(context, part)
+        : { bound: part, offset: part.offset, rowStride: part.strides[0]! };
+    const places = { tableOffset: own.offset, tableRow: own.rowStride, firstRow: first, rows: part.shape[0]! };
+    const bound = [own.bound, rows.bound, y, memory];
+    context.dispatch(gatherPrograms[format], bound, { ...shared, ...places }, Math.ceil(y.size / WORKGROUP));
+  }
 };
+
+/** Rows of a matrix, in parts where it is larger than a binding may be. */
+export function rowParts(context: WebgpuKernelContext, matrix: Tensor): { part: Tensor; first: number }[] {
+  if (!context.hasLarge || matrix.layout !== "strided") return [{ part: matrix, first: 0 }];
+  const whole = context.window(matrix, matrix);
+  if (whole) return [{ part: whole, first: 0 }];
+  const { maxStorageBufferBindingSize, minStorageBufferOffsetAlignment } = context.limits;
+  const [rows, columns] = matrix.shape as [number, number];
+  const bytes = matrix.strides[0]! * bytesPerElement(matrix.dtype);
+  const count = Math.max(1, Math.floor((maxStorageBufferBindingSize - 2 * minStorageBufferOffsetAlignment) / bytes));
+  return Array.from({ length: Math.ceil(rows / count) }, (_, i) => {
+    const first = i * count;
+    const shape = [Math.min(count, rows - first), columns];
+    const offset = matrix.offset + first * matrix.strides[0]!;
+    // a row that is too large is refused where it is bound
+    return { part: context.window(matrix, { shape, strides: matrix.strides, offset }) ?? matrix, first };
+  });
+}
 
 const embeddingBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => {
   const [ids, dy, dtable] = [inputs["ids"]!, inputs["dy"]!, outputs["dtable"]!];
@@ -133,11 +159,13 @@ const embeddingBackward: WebgpuKernel = (context, { inputs, outputs, axes }) => 
   fillPart(context, blocks, 0, vocab * words, 0);
   const marks = { tokens: ids.size, vocab, words, idsOffset: rows.offset };
   context.dispatch(mark, [rows.bound, blocks], marks, Math.ceil(ids.size / WORKGROUP));
-  const params = {
-    ...{ count: dtable.size, channels, tokens: ids.size, words, idsOffset: rows.offset },
-    ...{ dyOffset: gradients.offset, dyRow: channels, outOffset: dtable.offset },
-  };
-  context.dispatch(collect, [rows.bound, blocks, gradients.bound, dtable], params, Math.ceil(dtable.size / WORKGROUP));
+  for (const { part, first } of rowParts(context, dtable)) {
+    const values = {
+      ...{ count: part.size, channels, tokens: ids.size, words, idsOffset: rows.offset, firstRow: first },
+      ...{ dyOffset: gradients.offset, dyRow: channels, outOffset: part.offset },
+    };
+    context.dispatch(collect, [rows.bound, blocks, gradients.bound, part], values, Math.ceil(part.size / WORKGROUP));
+  }
 };
 
 /** WebGPU kernels of this folder. */

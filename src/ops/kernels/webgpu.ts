@@ -30,9 +30,10 @@ import { softmaxWebgpu } from "../softmax/webgpu.ts";
 import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
 import { tridiagonalSolveWebgpu } from "../tridiagonal-solve/webgpu.ts";
 import { vandermondeWebgpu } from "../vandermonde/webgpu.ts";
+import { cutLarge } from "./parts.webgpu.ts";
 
 /** Every op on the WebGPU backend. */
-export const webgpuKernels = {
+export const webgpuKernels = cutLarge({
   ...elementwiseWebgpu,
   ...movementWebgpu,
   ...reduceWebgpu,
@@ -62,4 +63,4 @@ export const webgpuKernels = {
   ...selectiveScanWebgpu,
   ...stateUpdateWebgpu,
   ...mambaBlockStepWebgpu,
-} as const satisfies Record<OpName, WebgpuKernel | Composed>;
+} as const satisfies Record<OpName, WebgpuKernel | Composed>);

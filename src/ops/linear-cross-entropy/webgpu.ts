@@ -9,6 +9,7 @@ import {
   wgslMath,
 } from "../../backends/webgpu/index.ts";
 import type { KernelCall } from "../../tensor/device.ts";
+import { Tensor } from "../../tensor/tensor.ts";
 import { logitGradientProgram } from "../cross-entropy/webgpu.ts";
 import { rowsOf, weightOf } from "../linear/webgpu.ts";
 import { HALF_VECTOR } from "../matmul/gpu-matrix.ts";
@@ -109,18 +110,27 @@ function operandsOf(context: WebgpuKernelContext, { inputs, axes, params }: Kern
   };
 }
 
-const from = (matrix: GpuMatrix, row: number): GpuMatrix => ({
-  ...matrix,
-  offset: matrix.offset + row * matrix.rowStride,
-});
+/** Some rows of a matrix, bound by a window where it is larger than a binding may be. */
+function from(context: WebgpuKernelContext, matrix: GpuMatrix, row: number, count: number, columns: number): GpuMatrix {
+  const { bound, rowStride } = matrix;
+  const offset = matrix.offset + row * rowStride;
+  if (!context.hasLarge || !(bound instanceof Tensor)) return { ...matrix, offset };
+  const part = context.window(bound, { shape: [count, columns], strides: [rowStride, 1], offset });
+  return part ? { ...matrix, bound: part, offset: part.offset } : { ...matrix, offset };
+}
 
 /** Blocks that a GPU is busy with, whatever the chunks that suit caches: at most 128 MiB of logits, one binding of any device. */
 const BLOCK_TOKENS = 4096;
 const BLOCK_ELEMENTS = 2 ** 25;
 
-function blockOf(tokens: number, vocabSize: number): { tokenChunk: number; rowChunk: number } {
-  const tokenChunk = Math.min(tokens, BLOCK_TOKENS);
-  const mostRows = Math.floor(BLOCK_ELEMENTS / tokenChunk / 128) * 128;
+function blockOf(
+  { limits }: WebgpuKernelContext,
+  tokens: number,
+  vocabSize: number,
+): { tokenChunk: number; rowChunk: number } {
+  const elements = Math.min(BLOCK_ELEMENTS, Math.floor(limits.maxStorageBufferBindingSize / 4));
+  const tokenChunk = Math.min(tokens, BLOCK_TOKENS, Math.max(1, Math.floor(elements / 128)));
+  const mostRows = Math.max(1, Math.floor(elements / tokenChunk / 128)) * 128;
   return { tokenChunk, rowChunk: Math.min(vocabSize, mostRows) };
 }
 
@@ -133,7 +143,7 @@ function forEachBlock(
 ): void {
   const [tokens, inner] = [axes["tokens"]!, axes["dModel"]!];
   const vocabSize = params["vocabSize"] as number;
-  const { tokenChunk, rowChunk } = blockOf(tokens, vocabSize);
+  const { tokenChunk, rowChunk } = blockOf(context, tokens, vocabSize);
   const logits = context.scratch(4 * tokenChunk * halfStride(rowChunk));
   for (let firstToken = 0; firstToken < tokens; firstToken += tokenChunk) {
     for (let firstRow = 0; firstRow < vocabSize; firstRow += rowChunk) {
@@ -141,8 +151,8 @@ function forEachBlock(
       const stride = halfStride(columns);
       encodeProduct(context, {
         ...{ batch: 1, rows, inner, columns },
-        a: from(x, firstToken),
-        b: transposedMatrix(from(weight, firstRow)),
+        a: from(context, x, firstToken, rows, inner),
+        b: transposedMatrix(from(context, weight, firstRow, columns, inner)),
         y: { bound: logits, offset: 0, rowStride: stride, columnStride: 1, batchStride: 0 },
       });
       f({ logits, firstToken, tokens: rows, firstRow, rows: columns, stride });
@@ -179,7 +189,7 @@ function logitGradients(
   const [targets, logSumExp] = [inputs["targets"]!, inputs["logSumExp"]!];
   const given = [dlosses, dlogSumExp].filter((one) => one !== undefined);
   const vocab = params["vocabSize"] as number;
-  const { tokenChunk, rowChunk } = blockOf(axes["tokens"]!, vocab);
+  const { tokenChunk, rowChunk } = blockOf(context, axes["tokens"]!, vocab);
   const bound = context.scratch((isHalf ? 2 : 4) * tokenChunk * halfStride(rowChunk));
   const shared = {
     ...{ vocab, targetsOffset: targets.offset, logSumExpOffset: logSumExp.offset },
@@ -207,19 +217,20 @@ const linearCrossEntropyBackward: WebgpuKernel = (context, call) => {
   const operands = operandsOf(context, call);
   const gradientOf = logitGradients(context, call, operands.weight.isHalf ?? false);
   /** out[first ...] += a b */
-  const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, bound: Bound, offset: number): void => {
-    const y = { bound, offset, rowStride: inner, columnStride: 1, batchStride: 0 };
+  const accumulate = (a: GpuMatrix, b: GpuMatrix, rows: number, depth: number, out: Tensor, first: number): void => {
+    const whole = { bound: out, offset: out.offset, rowStride: inner, columnStride: 1, batchStride: 0 };
+    const y = from(context, whole, first, rows, inner);
     encodeProduct(context, { batch: 1, rows, inner: depth, columns: inner, a, b, y, adds: true });
   };
   forEachBlock(context, call, operands, (block) => {
     const { firstToken, tokens, firstRow, rows } = block;
     const own = gradientOf(block);
     if (dx) {
-      accumulate(own, from(operands.weight, firstRow), tokens, rows, dx, dx.offset + firstToken * inner);
+      accumulate(own, from(context, operands.weight, firstRow, rows, inner), tokens, rows, dx, firstToken);
     }
     if (dweight) {
-      const place = dweight.offset + firstRow * inner;
-      accumulate(transposedMatrix(own), from(operands.x, firstToken), rows, tokens, dweight, place);
+      const x = from(context, operands.x, firstToken, tokens, inner);
+      accumulate(transposedMatrix(own), x, rows, tokens, dweight, firstRow);
     }
   });
 };

@@ -82,7 +82,8 @@ function weightFor(context: WebgpuKernelContext, w: Tensor, rows: number): GpuMa
 }
 
 function denseMatrix(y: Tensor): GpuMatrix {
-  return { bound: y, offset: y.offset, rowStride: y.shape.at(-1)!, columnStride: 1, batchStride: 0 };
+  const rowStride = y.shape.length > 1 ? y.strides.at(-2)! : y.shape[0]!;
+  return { bound: y, offset: y.offset, rowStride, columnStride: 1, batchStride: 0 };
 }
 
 const linear: WebgpuKernel = (context, { inputs, outputs, axes }) => {

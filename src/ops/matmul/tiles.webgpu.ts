@@ -86,7 +86,8 @@ export function dispatchTiles(
   const tileRows = Math.ceil(rows / tile.rows);
   const tileColumns = Math.ceil(columns / tile.columns);
   const slices = Math.ceil(inner / tile.depth);
-  const partSlices = Math.max(1, Math.ceil(slices / planOf(product, tile).splits));
+  const mostSplits = Math.max(1, Math.floor(context.limits.maxStorageBufferBindingSize / (4 * rows * columns)));
+  const partSlices = Math.max(1, Math.ceil(slices / Math.min(mostSplits, planOf(product, tile).splits)));
   const splits = Math.max(1, Math.ceil(slices / partSlices));
   const sums = splits > 1 ? context.scratch(4 * splits * rows * columns) : undefined;
   const target = sums

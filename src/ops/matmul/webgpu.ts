@@ -40,7 +40,7 @@ const matmul: WebgpuKernel = (context, { inputs, outputs, params }) => {
     ...{ batch, rows, inner, columns },
     a: params["transposeA"] ? transposedMatrix(left) : left,
     b: params["transposeB"] ? transposedMatrix(right) : right,
-    y: { bound: y, offset: y.offset, rowStride: columns, columnStride: 1, batchStride: rows * columns },
+    y: matrixOf(context, y),
   });
 };
 

@@ -1,5 +1,6 @@
 import {
   type Bound,
+  denseParts,
   type GpuMemory,
   mergeAxes,
   type Program,
@@ -13,7 +14,7 @@ import {
 } from "../../backends/webgpu/index.ts";
 import { bytesPerElement } from "../../tensor/dtype.ts";
 import { denseStrides } from "../../tensor/shape.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import { Tensor, type View } from "../../tensor/tensor.ts";
 
 const WORKGROUP = 64;
 /** Threads of a program that moves four elements a thread. */
@@ -46,7 +47,7 @@ function copyParts(width: 1 | 2, rank: number): Program {
         { name: "xIn", type: "u32" },
         { name: "out", type: "u32", write: true },
       ],
-      params: walkParams(["x"], rank),
+      params: [...walkParams(["x"], rank), "outOffset:u32"],
       workgroup: WORKGROUP,
       declarations: `
 fn part(index: u32) -> u32 {
@@ -58,7 +59,7 @@ fn part(index: u32) -> u32 {
   if (first >= p.count) { return; }
   var word = 0u;
   for (var k = 0u; k < ${perWord}u && first + k < p.count; k++) { word |= part(first + k) << (${bits}u * k); }
-  out[index] = word;`,
+  out[p.outOffset + index] = word;`,
     };
   });
 }
@@ -74,7 +75,28 @@ const fillProgram: Program = {
 
 /** Overwrites a dense float tensor with one number. */
 export function fill(context: WebgpuKernelContext, out: Tensor, value: number): void {
-  fillPart(context, out, out.offset, out.size, value);
+  for (const [part] of denseParts(context, [out])) fillPart(context, part!, part!.offset, part!.size, value);
+}
+
+const addProgram: Program = {
+  name: "add into",
+  bindings: [
+    { name: "x", type: "f32" },
+    { name: "out", type: "f32", write: true },
+  ],
+  params: ["count:u32", "xOffset:u32", "outOffset:u32"],
+  workgroup: WORKGROUP,
+  body: `
+  if (index < p.count) { out[p.outOffset + index] += x[p.xOffset + index]; }`,
+};
+
+/** Adds a dense tensor to a dense view of another, in place. */
+export function addInto(context: WebgpuKernelContext, whole: Tensor, view: View, x: Tensor): void {
+  const target = new Tensor(whole.storage, whole.dtype, view);
+  for (const [own, out] of denseParts(context, [x, target])) {
+    const values = { count: out!.size, xOffset: own!.offset, outOffset: out!.offset };
+    context.dispatch(addProgram, [own!, out!], values, Math.ceil(out!.size / WORKGROUP));
+  }
 }
 
 /** Overwrites some floats of a buffer with one number. */
@@ -119,7 +141,8 @@ const copy: WebgpuKernel = (context, { inputs, outputs }) => {
   const merged = mergeAxes(x.shape, [x.strides]);
   const words = Math.ceil((x.size * width) / 4);
   const program = copyParts(width as 1 | 2, merged.sizes.length);
-  context.dispatch(program, [x, y], walkValues(["x"], [x.offset], merged), Math.ceil(words / WORKGROUP));
+  const params = { ...walkValues(["x"], [x.offset], merged), outOffset: (y.offset * width) / 4 };
+  context.dispatch(program, [x, y], params, Math.ceil(words / WORKGROUP));
 };
 
 const placeSlice: WebgpuKernel = (context, { inputs, outputs, params }) => {

@@ -1,4 +1,10 @@
-import type { Bound, GpuBinding, Program, WebgpuKernelContext } from "../../backends/webgpu/index.ts";
+import {
+  type Bound,
+  denseParts,
+  type GpuBinding,
+  type Program,
+  type WebgpuKernelContext,
+} from "../../backends/webgpu/index.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 
 /** Threads of a workgroup of programs that work on many tensors. */
@@ -43,7 +49,8 @@ export function slotDispatches(
   const roles = [...written, ...read];
   const most = Math.max(1, Math.floor((context.limits.maxStorageBuffersPerShaderStage - others) / roles.length));
   const byWidth = { wide: [] as number[], narrow: [] as number[] };
-  all.forEach((slot, i) => {
+  const pieces = all.flatMap((slot, index) => piecesOf(context, roles, slot).map((piece) => ({ slot: piece, index })));
+  pieces.forEach(({ slot }, i) => {
     if (slot[roles[0]!]!.size === 0) return;
     const isWide = roles.every((role) => slot[role]!.size % 4 === 0 && slot[role]!.offset % 4 === 0);
     byWidth[isWide ? "wide" : "narrow"].push(i);
@@ -51,22 +58,32 @@ export function slotDispatches(
   const dispatches: SlotDispatch[] = [];
   for (const [width, indices] of Object.entries(byWidth)) {
     for (let first = 0; first < indices.length; first += most) {
-      const own = indices.slice(first, first + most);
-      dispatches.push(dispatchOf(roles, all, own, width === "wide", perGroup));
+      const own = indices.slice(first, first + most).map((i) => pieces[i]!);
+      dispatches.push(dispatchOf(roles, own, width === "wide", perGroup));
     }
   }
   return dispatches;
 }
 
+/** The tensors of a slot, in parts where they are larger than a binding may be. */
+function piecesOf(context: WebgpuKernelContext, roles: readonly string[], slot: SlotTensors): readonly SlotTensors[] {
+  if (!context.hasLarge) return [slot];
+  const parts = denseParts(
+    context,
+    roles.map((role) => slot[role]!),
+  );
+  return parts.map((part) => Object.fromEntries(roles.map((role, k) => [role, part[k]!])));
+}
+
 function dispatchOf(
   roles: readonly string[],
-  all: readonly SlotTensors[],
-  indices: readonly number[],
+  pieces: readonly { readonly slot: SlotTensors; readonly index: number }[],
   isWide: boolean,
   perGroup: number,
 ): SlotDispatch {
   const unit = isWide ? 4 : 1;
-  const slots = indices.map((i) => all[i]!);
+  const slots = pieces.map(({ slot }) => slot);
+  const indices = pieces.map(({ index }) => index);
   const values: Record<string, number> = {};
   let groups = 0;
   slots.forEach((slot, k) => {
