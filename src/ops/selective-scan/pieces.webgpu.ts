@@ -106,8 +106,11 @@ export function laneQuad(
   quad: string,
   { states, quads }: { readonly states: number; readonly quads: number },
 ): string {
-  if (operands.vectors.has(name) && states === 4 * quads) {
-    return `vec4<f32>(${operands.bufferOf[name]}[p.${name}Offset + (${row}) * p.${name}Row + ${quad}])`;
+  if (operands.vectors.has(name)) {
+    const at = (place: string): string =>
+      `vec4<f32>(${operands.bufferOf[name]}[p.${name}Offset + (${row}) * p.${name}Row + ${place}])`;
+    if (states === 4 * quads) return at(quad);
+    return `select(vec4<f32>(), ${at(`min(${quad}, ${states / 4 - 1}u)`)}, ${quad} < ${states / 4}u)`;
   }
   const parts = Array.from({ length: 4 }, (_, k) =>
     states === 4 * quads
