@@ -4,6 +4,7 @@ import { openFolder } from "#platform";
 import { openDevice } from "../src/ops/devices.ts";
 import { CausalLM } from "../src/pretrained/index.ts";
 import { loadMamba } from "../src/pretrained/load-mamba.ts";
+import { precisionFor } from "../src/pretrained/open-pretrained.ts";
 import type { Device } from "../src/tensor/device.ts";
 import { ConfigError, OutOfMemoryError } from "../src/tensor/errors.ts";
 import { flattenParameters } from "../src/tensor/parameters.ts";
@@ -120,6 +121,16 @@ describe("what cannot be held in a type", () => {
     );
     await expect(loadMamba(files, { device, dtype: "int8", pack: false })).rejects.toThrow(ConfigError);
     await expect(loadMamba(files, { device, dtype: "float64" })).rejects.toThrow(ConfigError);
+  });
+
+  it("lets products round activations where weights are asked for that small and the device has matrix cores", () => {
+    const card = { matmulPrecision: "float32", matmulPrecisions: ["float32", "float16"] } as unknown as Device;
+    const plain = { ...card, matmulPrecisions: ["float32"] } as unknown as Device;
+    const types = ["auto", "float32", "bfloat16", "float16", "int8", "int4"] as const;
+    expect(types.map((dtype) => precisionFor(card, dtype))).toEqual([
+      ...["float32", "float32", "float32", "float16", "float16", "float16"],
+    ]);
+    expect(new Set(types.map((dtype) => precisionFor(plain, dtype)))).toEqual(new Set(["float32"]));
   });
 
   it("is in the model's precision on the reference device", async () => {

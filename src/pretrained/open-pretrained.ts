@@ -1,7 +1,7 @@
 import { findModelPath, openFolder } from "#platform";
 import { type FileSet, hubFiles, readJson, selectGguf } from "../checkpoints/index.ts";
 import { type DeviceOptions, openDevice } from "../ops/devices.ts";
-import type { Device, DeviceName } from "../tensor/device.ts";
+import type { Device, DeviceName, MatmulPrecision } from "../tensor/device.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { CheckpointError } from "../tensor/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../text/index.ts";
@@ -76,6 +76,7 @@ export async function openPretrained(source: PretrainedSource, options: Pretrain
   const ownsDevice = typeof given === "string";
   try {
     const { dtype, progress, signal } = options;
+    if (ownsDevice) device.matmulPrecision = precisionFor(device, dtype);
     const loaded = await loadMamba(files, { device, dtype: dtype === "auto" ? undefined : dtype, progress, signal });
     const { architecture } = loaded.config;
     const identity = async () => ({ architecture, fingerprint: loaded.fingerprint });
@@ -84,6 +85,12 @@ export async function openPretrained(source: PretrainedSource, options: Pretrain
     if (ownsDevice) device.dispose();
     throw error;
   }
+}
+
+/** What products may round activations to: weights that were asked for in 16 bits or fewer are no finer than float16. */
+export function precisionFor({ matmulPrecision, matmulPrecisions }: Device, dtype?: "auto" | DType): MatmulPrecision {
+  const isSmall = dtype === "float16" || dtype === "int8" || dtype === "int4";
+  return isSmall && matmulPrecisions.includes("float16") ? "float16" : matmulPrecision;
 }
 
 /** The tokenizer of a model's folder. */
