@@ -1,107 +1,18 @@
 import { type Program, programNamed, type WebgpuKernel, wgslMath } from "../../backends/webgpu/index.ts";
 import { philoxCode } from "../random/webgpu.ts";
 
-const WORKGROUP = 256;
-/** Values of a sum that are tried at a time, one bit fewer than which fit in as many steps of the search. */
-const TRIED = 15;
-const BITS = 4;
-/** Sums that threads add up between barriers. */
-const SUMMED = 5;
-/** Threads that add up one of them first. */
-const ADDERS = 16;
-
-const list = (count: number, code: (i: number) => string, separator = "\n"): string =>
-  Array.from({ length: count }, (_, i) => code(i)).join(separator);
-
-/** Larger for larger logits; equal for both zeros. Logits come as bits, for shaders need not tell infinities from numbers. */
-const rowCode = `
-var<private> start: u32;
-var<private> most: f32;
-fn bitsAt(id: u32) -> u32 { return logits[start + id]; }
-fn keyOf(bits: u32) -> u32 {
-  return select(select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u), 0x80000000u, bits == 0x80000000u);
-}
-fn bitsOf(key: u32) -> u32 { return select(~key, key & 0x7fffffffu, key >= 0x80000000u); }
-fn weightOf(bits: u32) -> f32 {
-  if (bits == 0xff800000u) { return 0.0; }
-  let logit = bitcast<f32>(bits);
-  let x = (logit - most) / p.temperature;
-  return select(expOf(x), 0.0, x < -87.0);
-}`;
-
-/**
- * WGSL: `sums[i]`, the sum of `values[i]` over all threads. Every thread must come here.
- */
-function sumsCode(values: readonly string[]): string {
-  const round = (first: number): string => {
-    const some = values.slice(first, first + SUMMED);
-    return `
-    ${some.map((value, i) => `addends[${i * WORKGROUP}u + lane] = ${value};`).join(" ")}
-    workgroupBarrier();
-    var some${first} = 0.0;
-    if (lane < ${some.length * ADDERS}u) {
-      for (var i = 0u; i < ${WORKGROUP / ADDERS}u; i++) { some${first} += addends[lane * ${WORKGROUP / ADDERS}u + i]; }
-    }
-    workgroupBarrier();
-    if (lane < ${some.length * ADDERS}u) { addends[lane] = some${first}; }
-    workgroupBarrier();
-    if (lane < ${some.length}u) {
-      var sum = 0.0;
-      for (var i = 0u; i < ${ADDERS}u; i++) { sum += addends[lane * ${ADDERS}u + i]; }
-      sums[${first}u + lane] = sum;
-    }
-    workgroupBarrier();`;
-  };
-  return list(Math.ceil(values.length / SUMMED), (i) => round(i * SUMMED));
-}
-
-/** WGSL: what a candidate counts for in a search: 1, or its weight; of the last ones of equal keys only a share are candidates. */
-const shareCode = (isWeighted: boolean): string =>
-  isWeighted ? "weightOf(bits) * select(1.0, share, key == edge)" : "1.0";
-
-/**
- * WGSL: `edge` becomes the largest key for which candidates from there on sum up to `aim`, and `ties` how many candidates of that key it
- * takes. The search goes through all bits of a key, four at a time.
- */
-const searchCode = (isWeighted: boolean, aim: string): string => `
-  {
-    let aim = ${aim};
-    var low = 0u;
-    for (var shift = ${32 - BITS}; shift >= 0; shift -= ${BITS}) {
-      let step = 1u << u32(shift);
-      ${list(TRIED, (i) => `var sum${i} = 0.0;`)}
-      for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
-        let bits = bitsAt(id);
-        let key = keyOf(bits);
-        if (key < max(edge, low)) { continue; }
-        let own = ${shareCode(isWeighted)};
-        ${list(TRIED, (i) => `sum${i} += select(0.0, own, key >= low + ${i + 1}u * step);`)}
-      }
-      ${sumsCode(Array.from({ length: TRIED }, (_, i) => `sum${i}`))}
-      for (var i = ${TRIED}u; i > 0u; i--) {
-        if (sums[i - 1u] >= aim) { low += i * step; break; }
-      }
-      workgroupBarrier();
-    }
-    var before = 0.0;
-    var equals = 0.0;
-    for (var id = lane; id < p.vocab; id += ${WORKGROUP}u) {
-      let bits = bitsAt(id);
-      let key = keyOf(bits);
-      if (key < max(edge, low)) { continue; }
-      let own = ${shareCode(isWeighted)};
-      before += select(own, 0.0, key == low);
-      equals += select(0.0, 1.0, key == low);
-    }
-    ${sumsCode(["before", "equals"])}
-    let found = max(edge, low);
-    let there = max(1.0, select(sums[1], ties, found == edge));
-    let each = ${isWeighted ? "weightOf(bitsOf(found))" : "1.0"};
-    ties = clamp(ceil((aim - sums[0]) / max(each, 1e-38)), 1.0, there);
-    share = ties / max(1.0, sums[1]);
-    edge = found;
-    workgroupBarrier();
-  }`;
+import {
+  keepCode,
+  rowCode,
+  SUMMED,
+  searchCode,
+  shareCode,
+  sumsCode,
+  TEAMS,
+  TRIED,
+  teamsCode,
+  WORKGROUP,
+} from "./search.webgpu.ts";
 
 /** WGSL: whether an id is a candidate, given how many of the edge's key come before it; `weight` is then what it is drawn by. */
 const candidateCode = `
@@ -132,6 +43,7 @@ const drawProgram = (): Program =>
 ${wgslMath("exp")}
 ${philoxCode}
 ${rowCode}
+${keepCode}
 var<workgroup> addends: array<f32, ${SUMMED * WORKGROUP}>;
 var<workgroup> sums: array<f32, ${Math.max(TRIED, 4)}>;
 var<workgroup> ranges: array<f32, ${WORKGROUP}>;
@@ -163,16 +75,13 @@ const largestCode = `
   addends[lane] = f32(select(own, 0xffffffffu, invalid == 1u) >> 16u);
   addends[${WORKGROUP}u + lane] = f32(own & 0xffffu);
   workgroupBarrier();
+  // first each of some threads goes through as many, then one through what is left
+  if (lane < ${TEAMS}u) { keepLargest(lane * ${WORKGROUP / TEAMS}u, 1u, ${WORKGROUP / TEAMS}u); }
+  workgroupBarrier();
   if (lane == 0u) {
-    var high = 0.0;
-    var low = 0.0;
-    for (var i = 0u; i < ${WORKGROUP}u; i++) {
-      let other = addends[i];
-      let rest = addends[${WORKGROUP}u + i];
-      if (other > high || (other == high && rest > low)) { high = other; low = rest; }
-    }
-    sums[0] = high;
-    sums[1] = low;
+    keepLargest(0u, ${WORKGROUP / TEAMS}u, ${TEAMS}u);
+    sums[0] = addends[0];
+    sums[1] = addends[${WORKGROUP}];
   }
   workgroupBarrier();
   let largest = (u32(workgroupUniformLoad(&sums)[0]) << 16u) | u32(workgroupUniformLoad(&sums)[1]);
@@ -203,9 +112,10 @@ const rangeCode = `
   var equals = 0.0;
   for (var id = first; id < end; id++) { equals += select(0.0, 1.0, keyOf(bitsAt(id)) == edge); }
   ranges[lane] = equals;
-  workgroupBarrier();
+  ${teamsCode}
   var earlier = 0.0;
-  for (var i = 0u; i < lane; i++) { earlier += ranges[i]; }
+  for (var i = 0u; i < lane / ${WORKGROUP / TEAMS}u; i++) { earlier += addends[i]; }
+  for (var i = lane / ${WORKGROUP / TEAMS}u * ${WORKGROUP / TEAMS}u; i < lane; i++) { earlier += ranges[i]; }
   var before = earlier;
   var sum = 0.0;
   for (var id = first; id < end; id++) {
@@ -214,15 +124,23 @@ const rangeCode = `
   }
   workgroupBarrier();
   ranges[lane] = sum;
-  workgroupBarrier();
+  ${teamsCode}
   if (lane == 0u) {
     var total = 0.0;
-    for (var i = 0u; i < ${WORKGROUP}u; i++) { total += ranges[i]; }
+    for (var i = 0u; i < ${TEAMS}u; i++) { total += addends[i]; }
     let word = draws[p.drawsOffset + 2u * group + 1u];
     draws[p.drawsOffset + 2u * group + 1u] = word + 1u;
     aim = f32(streamWord(word, p.seedLow, p.seedHigh, draws[p.drawsOffset + 2u * group]) >> 8u) * 5.9604645e-8 * total;
     var reached = 0.0;
-    for (var i = 0u; i < ${WORKGROUP}u; i++) {
+    var team = 0u;
+    for (var i = 0u; i < ${TEAMS}u; i++) {
+      if (addends[i] == 0.0) { continue; }
+      team = i;
+      if (reached + addends[i] > aim) { break; }
+      reached += addends[i];
+    }
+    // where rounding leaves nothing beyond the aim, the last of the team
+    for (var i = team * ${WORKGROUP / TEAMS}u; i < (team + 1u) * ${WORKGROUP / TEAMS}u; i++) {
       if (ranges[i] == 0.0) { continue; }
       owner = i;
       if (reached + ranges[i] > aim) { break; }
