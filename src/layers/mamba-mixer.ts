@@ -1,12 +1,14 @@
 import { causalConv } from "../ops/causal-conv/index.ts";
-import { add, exp, neg } from "../ops/elementwise/index.ts";
+import { add, exp, mul, neg, softplus } from "../ops/elementwise/index.ts";
 import { linear } from "../ops/linear/index.ts";
-import { split } from "../ops/movement/index.ts";
+import { reshape, split } from "../ops/movement/index.ts";
 import { rmsNorm } from "../ops/rms-norm/index.ts";
 import { selectiveScan } from "../ops/selective-scan/index.ts";
+import { ConfigError } from "../tensor/errors.ts";
 import { scope } from "../tensor/scope.ts";
 import { backendOf, type Tensor, tensor, zeros } from "../tensor/tensor.ts";
 import type { LinearParameters } from "./linear.ts";
+import { deltasOf, type SampleTimes } from "./sample-times.ts";
 
 /** Sizes and choices of a Mamba-1 mixer. */
 export interface MambaMixerConfig {
@@ -52,8 +54,11 @@ export interface MambaMixerState {
 /** Takes a value, how to make it again, and from what. */
 export type MakeAgain = (value: Tensor, make: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]) => void;
 
-/** Options of {@link MambaMixer.forward}. */
-export interface MambaMixerOptions {
+/**
+ * Options of {@link MambaMixer.forward}. Where samples were not taken at equal times, delta is softplus(dtProj d + bias) times what lies
+ * between a sample and the one before: the recurrence runs in their time, the short convolution goes on counting samples.
+ */
+export interface MambaMixerOptions extends SampleTimes {
   readonly state?: MambaMixerState;
   /** int32 [batch length], non-decreasing; -1 is padding. */
   readonly segmentIds?: Tensor;
@@ -90,7 +95,7 @@ export class MambaMixer {
    *
    * @param x - [batch length dModel]
    * @returns y [batch length dModel] and the state after the last token
-   * @throws ShapeError if shapes do not fit the configuration
+   * @throws ShapeError if shapes do not fit the configuration; ConfigError if time stamps decrease, or are given for a run from the end
    */
   forward(x: Tensor, options: MambaMixerOptions = {}): { y: Tensor; state: MambaMixerState } {
     const { inProj, conv, dtProj, D, outProj } = this.parameters;
@@ -100,6 +105,7 @@ export class MambaMixer {
       causalConv(x, conv.weight, { bias: conv.bias, activation: "silu", initialState, segmentIds: ids, reverse });
     const A = this.decay();
     return scope(() => {
+      const deltas = this.#deltas(x, options);
       const [input, z] = split(linear(x, inProj.weight, inProj.bias), [dInner, dInner]) as [Tensor, Tensor];
       const convolved = convolve(input, state?.conv, segmentIds);
       const u = convolved.y;
@@ -110,11 +116,10 @@ export class MambaMixer {
       ]);
       const { delta, B, C } =
         this.config.selective === false ? this.#constants(u) : this.#selection(u, options.makeAgain);
-      const scanned = selectiveScan(u, delta, A, B, C, {
-        D,
-        z,
-        deltaBias: dtProj.bias,
-        deltaSoftplus: true,
+      const times = deltas && mul(softplus(add(delta, dtProj.bias)), reshape(deltas, [...deltas.shape, 1]));
+      const scanned = selectiveScan(u, times ?? delta, A, B, C, {
+        ...{ D, z },
+        ...(times ? {} : { deltaBias: dtProj.bias, deltaSoftplus: true }),
         initialState: state?.ssm,
         segmentIds,
         reverse,
@@ -122,6 +127,16 @@ export class MambaMixer {
       const y = linear(scanned.y, outProj.weight, outProj.bias);
       return { y, state: { conv: convolved.finalState, ssm: scanned.finalState } };
     });
+  }
+
+  #deltas(x: Tensor, options: MambaMixerOptions): Tensor | undefined {
+    if (options.reverse && options.timeStamps) {
+      throw new ConfigError(
+        "MambaMixer: timeStamps must be left out in a run from the end; got both; pass what lies between a sample and the next as deltas",
+        { key: "timeStamps" },
+      );
+    }
+    return deltasOf("MambaMixer", options, x);
   }
 
   #selection(u: Tensor, makeAgain?: MakeAgain): { delta: Tensor; B: Tensor; C: Tensor } {

@@ -9,7 +9,9 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { Dropout } from "../dropout.ts";
 import type { InitialiseOptions } from "../initialisers.ts";
 import type { LinearParameters } from "../linear.ts";
+import { deltasOf, type SampleTimes } from "../sample-times.ts";
 import { initialiseS4, type S4Initialisation } from "./initialise.ts";
+import { scanDiagonal } from "./irregular.ts";
 import { type Discretization, diagonalKernels, lowRankKernels } from "./kernels.ts";
 import { retuned } from "./retune.ts";
 import { type S4KernelParameters, type S4SystemConfig, s4System } from "./system.ts";
@@ -41,10 +43,12 @@ export type S4Parameters = {
   readonly outputLinear: LinearParameters;
 };
 
-/** Options of {@link S4Layer.forward}. */
-export interface S4Options {
+/** Options of {@link S4Layer.forward}. Times of samples and states are for diagonal layers that do not look ahead. */
+export interface S4Options extends SampleTimes {
   /** Step sizes are multiplied by it: 2 for a sequence that was sampled half as often. Default 1. */
   readonly rate?: number;
+  /** [batch dModel half 2], what {@link S4Layer.run} or steps gave at the end of what came before; default zero. */
+  readonly state?: Tensor | undefined;
   /** Seed and stream of dropout; left out in inference. */
   readonly random?: StreamOptions | undefined;
 }
@@ -92,12 +96,40 @@ export class S4Layer {
   }
 
   /**
+   * Equally spaced samples are convolved; samples at given times, and those after a given state, are scanned.
+   *
    * @param u - [batch length dModel]
    * @returns [batch length dModel]
-   * @throws ShapeError if shapes do not fit; ConfigError if the length is beyond the one that C is tuned to
+   * @throws ShapeError if shapes do not fit; ConfigError if the length is beyond the one that C is tuned to, if time stamps decrease, or
+   *   if the layer cannot be scanned
    */
   forward(u: Tensor, options: S4Options = {}): Tensor {
-    return scope(() => this.output(this.#convolved(u, options.rate ?? 1), options.random));
+    return scope(() => {
+      const deltas = deltasOf("S4Layer", options, u);
+      const y = deltas || options.state ? this.#scanned(u, options, deltas).y : this.#convolved(u, options.rate ?? 1);
+      return this.output(y, options.random);
+    });
+  }
+
+  /** {@link S4Layer.forward} by a scan, and the state after the last sample, [batch dModel half 2]. */
+  run(u: Tensor, options: S4Options = {}): { y: Tensor; state: Tensor } {
+    return scope(() => {
+      const { y, state } = this.#scanned(u, options, deltasOf("S4Layer", options, u));
+      return { y: this.output(y, options.random), state };
+    });
+  }
+
+  #scanned(u: Tensor, { rate = 1, state }: S4Options, deltas: Tensor | undefined): { y: Tensor; state: Tensor } {
+    const { structure, bidirectional, discretization = "zoh" } = this.config;
+    if (structure !== "diagonal" || bidirectional) {
+      const kind = bidirectional ? "one that looks ahead" : "one of low rank";
+      throw new ConfigError(
+        `S4Layer: a layer must be diagonal and causal for a scan with times of samples or a state; got ${kind}; leave both out, or take steps with S4Recurrence`,
+        { structure, bidirectional },
+      );
+    }
+    const system = s4System(this.parameters.kernel, this.config, rate);
+    return scanDiagonal(system, { u, deltas, state, D: this.parameters.D, discretization });
   }
 
   #convolved(u: Tensor, rate: number): Tensor {
