@@ -112,6 +112,24 @@ describe("SequenceClassifier", () => {
     }
   });
 
+  it("takes what lies between samples: a step everywhere is as nothing said, and attention refuses it", async () => {
+    const { x } = await rows("reference");
+    const { device, dtype } = x;
+    const deltas = (step: number): Tensor =>
+      tensor(new Float64Array(batch * length).fill(step), [batch, length], { device, dtype });
+    const S4D: ClassifierMixerConfig = { kind: "s4", dState: 4, structure: "diagonal" };
+    for (const mixer of [S4D, mixers["LSSL"]!, mixers["Mamba"]!]) {
+      const model = await create(configOf(mixer, {}));
+      const plain = await model.forward(x).read();
+      expect(maxError(await model.forward(x, { deltas: deltas(1) }).read(), plain), mixer.kind).toBeLessThan(1e-9);
+      expect(maxError(await model.forward(x, { deltas: deltas(3) }).read(), plain), mixer.kind).toBeGreaterThan(1e-6);
+    }
+    const other = await create(configOf(mixers["attention"]!, {}));
+    expect(() => other.forward(x, { deltas: deltas(1) })).toThrow(
+      "deltas must be left out with a mixer of kind attention",
+    );
+  });
+
   it("classifies ids", async () => {
     const { inputSize: _, ...config } = configOf(mixers["Mamba"]!, { vocabSize: 5 });
     const model = await create(config);

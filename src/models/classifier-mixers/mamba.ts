@@ -31,8 +31,7 @@ export const mambaKind: MixerKind<MambaMixerChoice, MambaMixerParameters> = {
     const layer = new MambaMixer(completed(config, dModel), parameters);
     return (u, { rate, deltas }) => {
       refuse("mamba", "rate", rate === 1 ? undefined : rate);
-      refuse("mamba", "deltas", deltas);
-      return layer.forward(u).y;
+      return layer.forward(u, { deltas }).y;
     };
   },
 

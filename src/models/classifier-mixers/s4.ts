@@ -1,7 +1,7 @@
 import type { S4Initialisation } from "../../layers/s4/initialise.ts";
 import { S4Recurrence } from "../../layers/s4/recurrence.ts";
 import { type S4Config, S4Layer, type S4Parameters } from "../../layers/s4/s4-layer.ts";
-import { type MixerKind, refuse } from "./kind.ts";
+import type { MixerKind } from "./kind.ts";
 
 /** S4 or S4D, see {@link S4Layer}. */
 export interface S4MixerConfig extends Omit<S4Config, "dModel"> {
@@ -16,10 +16,8 @@ export const s4Kind: MixerKind<S4MixerConfig, S4Parameters> = {
 
   mixer: (config, dModel, parameters) => {
     const layer = new S4Layer({ ...config, dModel }, parameters);
-    return (u, { rate, deltas, random }) => {
-      refuse("s4", "deltas", deltas);
-      return layer.forward(u, { ...(rate === undefined ? {} : { rate }), random });
-    };
+    return (u, { rate, deltas, random }) =>
+      layer.forward(u, { ...(rate === undefined ? {} : { rate }), deltas, random });
   },
 
   steps: async (config, dModel, parameters, rate) => {
