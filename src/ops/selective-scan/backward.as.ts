@@ -9,6 +9,7 @@ import {
   accumulate, beginsSegment, carryBack, coefficient, deltaAt, DY, enterSegmentBefore, lastAdjoint, rowFor, spanFrame,
   sweepAlone, ungated,
 } from "./adjoint.as";
+import { addLaneSums, D_B, D_C, reducePartials, reduceSums, SLICES, SUMS, sumsBytes } from "./backward-sums.as";
 import {
   arg, B, BATCH, C, CHANNELS, CHUNK, CHUNK_STATES, channelOf, CONSTANT_B, CONSTANT_C, D, DECAY, FLAGS,
   gatherState, GROUPS, groupOf, lanesOf, LENGTH, loadLanes, OWN, pointer, quadCount, REVERSE, rowOf, scatterState,
@@ -22,21 +23,8 @@ const D_INITIAL: usize = OWN + 32;
 /** [slices] [batch length groups states]: B's, then C's gradient, of a slice of channels. */
 const PARTIAL_B: usize = OWN + 36;
 const PARTIAL_C: usize = OWN + 40;
-/** [batch spans quads] frames of what is summed over time. */
-const SUMS: usize = OWN + 44;
-const SLICES: usize = OWN + 48;
-const D_A: usize = OWN + 52;
-const D_B: usize = OWN + 56;
-const D_C: usize = OWN + 60;
-const D_SKIP: usize = OWN + 64;
-const D_BIAS: usize = OWN + 68;
 
 const LN2: f32 = 0.6931471805599453;
-
-// A frame of sums: dA, dB, dC, each [states][4], then dD [4] and d(delta bias) [4].
-function sumsBytes(states: i32): usize {
-  return (<usize>states << 4) * 3 + 32;
-}
 
 // A thread's memory: the adjoint, the state, the products for dB and for dC, each [states][4], then for every step of a
 // chunk delta [4] and the state before it, then the sums of a chunk.
@@ -86,39 +74,6 @@ function replay(args: usize, batch: i32, quad: i32, from: i32, to: i32, steps: u
 
 function denseAt(args: usize, base: usize, batch: i32, time: i32, offset: usize): usize {
   return base + <usize>(batch * arg(args, LENGTH) + time) * (<usize>arg(args, CHANNELS) << 2) + offset;
-}
-
-/** Adds to each of `states` floats the sum over channels of its vector, four at a time. */
-// @ts-ignore: decorator
-@inline
-function addLaneSums(to: usize, from: usize, states: i32): void {
-  let n = 0;
-  for (; n + 4 <= states; n += 4) {
-    const a = v128.load(from);
-    const b = v128.load(from, 16);
-    const c = v128.load(from, 32);
-    const d = v128.load(from, 48);
-    // halves of two vectors side by side, then quarters of four
-    const ab = f32x4.add(v128.shuffle<f32>(a, b, 0, 4, 1, 5), v128.shuffle<f32>(a, b, 2, 6, 3, 7));
-    const cd = f32x4.add(v128.shuffle<f32>(c, d, 0, 4, 1, 5), v128.shuffle<f32>(c, d, 2, 6, 3, 7));
-    const sums = f32x4.add(v128.shuffle<f32>(ab, cd, 0, 1, 4, 5), v128.shuffle<f32>(ab, cd, 2, 3, 6, 7));
-    v128.store(to, f32x4.add(v128.load(to), sums));
-    from += 64;
-    to += 16;
-  }
-  for (; n < states; n++) {
-    addLanes(to, v128.load(from));
-    from += 16;
-    to += 4;
-  }
-}
-
-/** Adds the sum over channels of a vector to a partial gradient. */
-// @ts-ignore: decorator
-@inline
-function addLanes(to: usize, value: v128): void {
-  const pairs = f32x4.add(value, i8x16.shuffle(value, value, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  store<f32>(to, load<f32>(to) + (f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1)));
 }
 
 /** Sweeps the adjoint back over a replayed chunk. */
@@ -274,43 +229,6 @@ function sweepSlice(args: usize, batch: i32, slice: i32, span: i32, memoryOf: us
   for (let quad = partStart(quads, slice, slices); quad < end; quad++) {
     sweepQuad(args, batch, quad, span, slice, memoryOf);
   }
-}
-
-/** Sum of the slices' partial gradients, in the order of the slices. */
-function reducePartials(args: usize, partial: usize, to: usize, thread: i32, threads: i32): void {
-  const size = arg(args, BATCH) * arg(args, LENGTH) * arg(args, GROUPS) * arg(args, STATES);
-  const slices = arg(args, SLICES);
-  const end = partStart(size, thread + 1, threads);
-  for (let i = partStart(size, thread, threads); i < end; i++) {
-    let sum: f32 = 0;
-    for (let slice = 0; slice < slices; slice++) sum += load<f32>(partial + ((<usize>slice * size + i) << 2));
-    store<f32>(to + (<usize>i << 2), sum);
-  }
-}
-
-/** Sums what was summed over time also over batch and spans. */
-function reduceSums(args: usize, quad: i32, total: usize): void {
-  const states = arg(args, STATES);
-  const quads = quadCount(args);
-  const bytes = sumsBytes(states);
-  const lanes = lanesOf(args, quad);
-  const offset = <usize>channelOf(args, quad) << 2;
-  memory.fill(total, 0, bytes);
-  const rows = arg(args, BATCH) * arg(args, SPANS);
-  for (let row = 0; row < rows; row++) {
-    const own = pointer(args, SUMS) + <usize>(row * quads + quad) * bytes;
-    for (let at: usize = 0; at < bytes; at += 16) accumulate(total + at, v128.load(own + at));
-  }
-  const width = <usize>states << 4;
-  scatterState(stateAddress(args, pointer(args, D_A), 0, quad), total, states, lanes);
-  if (arg(args, FLAGS) & CONSTANT_B) {
-    scatterState(stateAddress(args, pointer(args, D_B), 0, quad), total + width, states, lanes);
-  }
-  if (arg(args, FLAGS) & CONSTANT_C) {
-    scatterState(stateAddress(args, pointer(args, D_C), 0, quad), total + 2 * width, states, lanes);
-  }
-  if (pointer(args, D_SKIP) != 0) storeLanes(pointer(args, D_SKIP) + offset, v128.load(total + 3 * width), lanes);
-  if (pointer(args, D_BIAS) != 0) storeLanes(pointer(args, D_BIAS) + offset, v128.load(total + 3 * width + 16), lanes);
 }
 
 /** All gradients of the selective scan. Arguments: scan-common.as.ts, then those above. */
