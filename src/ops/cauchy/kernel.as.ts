@@ -1,6 +1,6 @@
 // Cauchy sums, four channels in the lanes. The poles of a group of channels are brought into lanes once a thread; every node then
 // takes each state once for all products.
-import { loadStrided, loadStridedPartial } from "../../backends/wasm/assembly/partial.as";
+import { loadStridedLanes, storeStridedPairs } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { madd, nmadd } from "../../backends/wasm/assembly/simd.as";
 import { storeTurn } from "../fourier/transform.as";
@@ -43,12 +43,6 @@ export function cauchyTurns(args: usize, thread: i32, threads: i32): void {
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function lanesOf(at: usize, stride: usize, lanes: i32): v128 {
-  return lanes == 4 ? loadStrided(at, stride) : loadStridedPartial(at, stride, lanes);
-}
-
 /** Poles, then residues of each product, of a group of channels: [1 + products] [states] of 32 bytes. */
 function gather(args: usize, group: i32, to: usize): void {
   const lanes = min(4, load<i32>(args, CHANNELS) - (group << 2));
@@ -58,8 +52,8 @@ function gather(args: usize, group: i32, to: usize): void {
     let from = <usize>load<u32>(args + operand) + <usize>(group << 2) * stride;
     if (p >= 0) from += <usize>p * load<u32>(args, V_PRODUCT);
     for (let n = 0; n < load<i32>(args, STATES); n++) {
-      v128.store(to, lanesOf(from, stride, lanes));
-      v128.store(to, lanesOf(from + 4, stride, lanes), 16);
+      v128.store(to, loadStridedLanes(from, stride, lanes));
+      v128.store(to, loadStridedLanes(from + 4, stride, lanes), 16);
       to += 32;
       from += load<u32>(args + (p < 0 ? W_STATE : V_STATE));
     }
@@ -92,16 +86,6 @@ function storeCombined(to: usize, oneRe: v128, oneIm: v128, twoRe: v128, twoIm: 
   v128.store(to, f32x4.sub(twoIm, oneIm), 16);
   v128.store(to, f32x4.add(oneIm, twoIm), 32);
   v128.store(to, f32x4.sub(oneRe, twoRe), 48);
-}
-
-function scatter(at: usize, stride: usize, re: v128, im: v128, lanes: i32): void {
-  for (let lane = 0; lane < lanes; lane++) {
-    store<f32>(at, f32x4.extract_lane(re, 0));
-    store<f32>(at, f32x4.extract_lane(im, 0), 4);
-    re = i8x16.shuffle(re, re, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-    im = i8x16.shuffle(im, im, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-    at += stride;
-  }
 }
 
 /** Scratch of a thread: what `gather` leaves, then 64 bytes a state. Arguments as named above, with q [products nodes channels 2]. */
@@ -142,7 +126,7 @@ function sumStates(to: usize, v: usize, combined: usize, states: i32, lanes: i32
     v += 32;
     combined += 64;
   }
-  scatter(to, 8, re, im, lanes);
+  storeStridedPairs(to, 8, re, im, lanes);
 }
 
 /**
@@ -169,7 +153,7 @@ export function cauchyBackward(args: usize, thread: i32, threads: i32): void {
       const place = p == products ? <usize>load<u32>(args, DW) : <usize>load<u32>(args, DV) + (<usize>(p * channels * states) << 3);
       const from = sums + (<usize>p << 5);
       const to = place + (<usize>((group << 2) * states + n) << 3);
-      scatter(to, <usize>states << 3, v128.load(from), v128.load(from, 16), lanes);
+      storeStridedPairs(to, <usize>states << 3, v128.load(from), v128.load(from, 16), lanes);
     }
   }
 }
@@ -192,8 +176,8 @@ function stateGradients(args: usize, group: i32, n: i32, poles: usize): void {
     for (let p = 0; p < products; p++) {
       const stride = <usize>load<u32>(args, DQ_CHANNEL);
       const dq = <usize>load<u32>(args, DQ) + <usize>p * load<u32>(args, DQ_PRODUCT) + <usize>node * load<u32>(args, DQ_NODE) + <usize>(group << 2) * stride;
-      const re = lanesOf(dq, stride, lanes);
-      const im = lanesOf(dq + 4, stride, lanes);
+      const re = loadStridedLanes(dq, stride, lanes);
+      const im = loadStridedLanes(dq + 4, stride, lanes);
       addGiven(sums + (<usize>p << 5), combined, re, im);
       const v = poles + (<usize>((1 + p) * states + n) << 5);
       addToPole(pole, combined + 64, re, im, v128.load(v), v128.load(v, 16));

@@ -1,6 +1,6 @@
 // Sums of exponentials in time, four channels in the lanes. Powers exp(t x) are products of two that are exact to rounding: those of
 // the first steps of a block of 64 are in a table, and that of the block's first step comes from an angle reduced in float64.
-import { loadStrided, loadStridedPartial } from "../../backends/wasm/assembly/partial.as";
+import { loadStridedLanes, storeStridedPairs } from "../../backends/wasm/assembly/partial.as";
 import { partStart } from "../../backends/wasm/assembly/partition.as";
 import { exp } from "../../backends/wasm/assembly/math.as";
 import { madd, nmadd } from "../../backends/wasm/assembly/simd.as";
@@ -21,16 +21,9 @@ function storePower(to: usize, x: usize, stride: usize, lanes: i32, t: i32): voi
     store<f32>(to + (<usize>lane << 2), <f32>(angle - turns * TURN_HIGH - turns * TURN_LOW));
   }
   const angles = v128.load(to);
-  const size = exp(f32x4.mul(f32x4.splat(<f32>t), lanesOf(x, stride, lanes)));
+  const size = exp(f32x4.mul(f32x4.splat(<f32>t), loadStridedLanes(x, stride, lanes)));
   v128.store(to, f32x4.mul(size, cos(angles)));
   v128.store(to, f32x4.mul(size, sin(angles)), 16);
-}
-
-/** One float of each of up to four channels. */
-// @ts-ignore: decorator
-@inline
-function lanesOf(at: usize, stride: usize, lanes: i32): v128 {
-  return lanes == 4 ? loadStrided(at, stride) : loadStridedPartial(at, stride, lanes);
 }
 
 /** The powers of the first steps of a block. */
@@ -57,8 +50,8 @@ export function vandermonde(args: usize, thread: i32, threads: i32): void {
     for (let n = 0; n < load<i32>(args, 32); n++) {
       const v = <usize>load<u32>(args) + <usize>(group << 2) * load<u32>(args, 4) + <usize>n * load<u32>(args, 8);
       const x = <usize>load<u32>(args, 12) + <usize>(group << 2) * load<u32>(args, 16) + <usize>n * load<u32>(args, 20);
-      const re = f32x4.mul(factor, lanesOf(v, load<u32>(args, 4), lanes));
-      const im = f32x4.mul(factor, lanesOf(v + 4, load<u32>(args, 4), lanes));
+      const re = f32x4.mul(factor, loadStridedLanes(v, load<u32>(args, 4), lanes));
+      const im = f32x4.mul(factor, loadStridedLanes(v + 4, load<u32>(args, 4), lanes));
       fillTable(table, x, load<u32>(args, 16), lanes);
       for (let first = 0; first < length; first += BLOCK) {
         const start = table + 2048;
@@ -154,23 +147,13 @@ function termGradients(args: usize, group: i32, n: i32, lanes: i32, x: usize, ta
     slopeIm = nmadd(byRe, sIm, madd(byIm, sRe, slopeIm));
   }
   const v = <usize>load<u32>(args) + <usize>(group << 2) * load<u32>(args, 4) + <usize>n * load<u32>(args, 8);
-  const vRe = lanesOf(v, load<u32>(args, 4), lanes);
-  const vIm = lanesOf(v + 4, load<u32>(args, 4), lanes);
+  const vRe = loadStridedLanes(v, load<u32>(args, 4), lanes);
+  const vIm = loadStridedLanes(v + 4, load<u32>(args, 4), lanes);
   const factor = f32x4.splat(load<f32>(args, 44));
   const at = <usize>((group << 2) * load<i32>(args, 36) + n) << 3;
   const stride = <usize>load<i32>(args, 36) << 3;
-  scatter(<usize>load<u32>(args, 52) + at, stride, f32x4.mul(factor, re), f32x4.mul(factor, im), lanes);
+  storeStridedPairs(<usize>load<u32>(args, 52) + at, stride, f32x4.mul(factor, re), f32x4.mul(factor, im), lanes);
   const dxRe = f32x4.mul(factor, madd(vIm, slopeIm, f32x4.mul(vRe, slopeRe)));
   const dxIm = f32x4.mul(factor, nmadd(vIm, slopeRe, f32x4.mul(vRe, slopeIm)));
-  scatter(<usize>load<u32>(args, 56) + at, stride, dxRe, dxIm, lanes);
-}
-
-function scatter(at: usize, stride: usize, re: v128, im: v128, lanes: i32): void {
-  for (let lane = 0; lane < lanes; lane++) {
-    store<f32>(at, f32x4.extract_lane(re, 0));
-    store<f32>(at, f32x4.extract_lane(im, 0), 4);
-    re = i8x16.shuffle(re, re, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-    im = i8x16.shuffle(im, im, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
-    at += stride;
-  }
+  storeStridedPairs(<usize>load<u32>(args, 56) + at, stride, dxRe, dxIm, lanes);
 }

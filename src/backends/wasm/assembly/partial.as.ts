@@ -37,6 +37,24 @@ export function loadStridedPartial(address: usize, stride: usize, count: i32): v
   return count == 2 ? pair : v128.load_lane<f32>(address + 2 * stride, pair, 2);
 }
 
+/** The first `lanes` (1 to 4) of four floats `stride` bytes apart, then zeros. */
+// @ts-ignore: decorator
+@inline
+export function loadStridedLanes(address: usize, stride: usize, lanes: i32): v128 {
+  return lanes == 4 ? loadStrided(address, stride) : loadStridedPartial(address, stride, lanes);
+}
+
+/** Stores the first `lanes` lanes of two vectors as pairs `stride` bytes apart: real and imaginary parts. */
+export function storeStridedPairs(address: usize, stride: usize, re: v128, im: v128, lanes: i32): void {
+  for (let lane = 0; lane < lanes; lane++) {
+    store<f32>(address, f32x4.extract_lane(re, 0));
+    store<f32>(address, f32x4.extract_lane(im, 0), 4);
+    re = i8x16.shuffle(re, re, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+    im = i8x16.shuffle(im, im, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3);
+    address += stride;
+  }
+}
+
 /** All bits in the first `count` (1 to 3) lanes, none in the others. */
 // @ts-ignore: decorator
 @inline
