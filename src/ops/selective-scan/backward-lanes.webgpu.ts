@@ -10,6 +10,7 @@ import {
   sweepParams,
 } from "./backward-shape.webgpu.ts";
 import { CHUNK } from "./chunk.ts";
+import { sumByHalves } from "./halving.webgpu.ts";
 import type { Operands } from "./operands.webgpu.ts";
 import {
   element,
@@ -117,23 +118,10 @@ export function lanesProgram(
         );
       /** Sums of some vectors over the channels of a subgroup, as statements and the names of what is left in a lane. */
       const summed = (given: readonly string[], s: number): { code: string; left: readonly string[] } => {
-        const code: string[] = [];
-        let values = given.flatMap((name) => [0, 1, 2, 3].map((k) => `${name}[${k}]`));
-        for (let mask = parts; mask < subgroup; mask *= 2) {
-          const half = values.length / 2;
-          const isHalved = values.length > 1;
-          values = (isHalved ? values.slice(0, half) : values).map((value, i) => {
-            const name = `sum${s}_${mask}_${i}`;
-            if (isHalved) {
-              const other = values[half + i]!;
-              code.push(
-                `let ${name} = select(${value}, ${other}, has${mask}) + subgroupShuffleXor(select(${other}, ${value}, has${mask}), ${mask}u);`,
-              );
-            } else code.push(`let ${name} = ${value} + subgroupShuffleXor(${value}, ${mask}u);`);
-            return name;
-          });
-        }
-        return { code: code.join("\n"), left: values };
+        const values = given.flatMap((name) => [0, 1, 2, 3].map((k) => `${name}[${k}]`));
+        const masks = Array.from({ length: Math.log2(subgroup / parts) }, (_, i) => parts * 2 ** i);
+        const { code, left } = sumByHalves(values, masks, s, "has");
+        return { code: code.join("\n"), left };
       };
       const across = (name: string): string => {
         const code = [`var ${name}All = ${name};`];

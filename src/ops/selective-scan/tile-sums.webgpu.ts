@@ -1,3 +1,4 @@
+import { sumByHalves } from "./halving.webgpu.ts";
 import { repeat, type TileShape } from "./tile.webgpu.ts";
 
 /** Statements that add up over the channels of a workgroup what they give to B and C. */
@@ -93,24 +94,7 @@ export function selectionSums(
 
 /** Statements that leave a step's sums in `left${s}_${i}`. */
 function exchanges(names: readonly string[], masks: readonly number[], s: number): string {
-  const code: string[] = [];
-  let values = names.flatMap((name) => [0, 1, 2, 3].map((k) => `given${name}${s}[${k}]`));
-  for (const mask of masks) {
-    const half = values.length / 2;
-    const isHalved = values.length > 1;
-    values = (isHalved ? values.slice(0, half) : values).map((value, i) => {
-      const name = `sum${s}_${mask}_${i}`;
-      if (isHalved) {
-        const other = values[half + i]!;
-        code.push(
-          `let ${name} = select(${value}, ${other}, isOther${mask}) + subgroupShuffleXor(select(${other}, ${value}, isOther${mask}), ${mask}u);`,
-        );
-      } else code.push(`let ${name} = ${value} + subgroupShuffleXor(${value}, ${mask}u);`);
-      return name;
-    });
-  }
-  values.forEach((value, i) => {
-    code.push(`let left${s}_${i} = ${value};`);
-  });
-  return code.join("\n");
+  const given = names.flatMap((name) => [0, 1, 2, 3].map((k) => `given${name}${s}[${k}]`));
+  const { code, left } = sumByHalves(given, masks, s, "isOther");
+  return [...code, ...left.map((value, i) => `let left${s}_${i} = ${value};`)].join("\n");
 }
