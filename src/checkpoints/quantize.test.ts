@@ -14,8 +14,12 @@ const formats = [
 ] as const;
 
 async function goldenTensor(name: string): Promise<Float32Array | Uint8Array> {
-  const { tensors } = await readSafetensors(golden);
-  return (await tensors.get(name)!.read()) as Float32Array | Uint8Array;
+  const file = await readSafetensors(golden);
+  try {
+    return (await file.tensors.get(name)!.read()) as Float32Array | Uint8Array;
+  } finally {
+    await file.close();
+  }
 }
 
 const normal = (count: number, seed: number): Float32Array => {
