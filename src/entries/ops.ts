@@ -39,6 +39,7 @@ export * from "../ops/rotary/index.ts";
 export * from "../ops/sample-token/index.ts";
 export * from "../ops/selective-scan/index.ts";
 export * from "../ops/softmax/index.ts";
+export * from "../ops/state-space-step/index.ts";
 export * from "../ops/state-update/index.ts";
 export * from "../ops/tridiagonal-solve/index.ts";
 export * from "../ops/vandermonde/index.ts";

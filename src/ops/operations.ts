@@ -31,6 +31,7 @@ import { rotaryOp } from "./rotary/operations.ts";
 import { sampleTokenOp } from "./sample-token/operations.ts";
 import { selectiveScanBackwardOp, selectiveScanOp } from "./selective-scan/operations.ts";
 import { logSoftmaxBackwardOp, logSoftmaxOp, softmaxBackwardOp, softmaxOp } from "./softmax/operations.ts";
+import { stateSpaceStepOp } from "./state-space-step/operations.ts";
 import { stateUpdateOp } from "./state-update/operations.ts";
 import { tridiagonalSolveOp } from "./tridiagonal-solve/operations.ts";
 import { vandermondeBackwardOp, vandermondeOp } from "./vandermonde/operations.ts";
@@ -75,6 +76,7 @@ export const operations = {
   causalConv: causalConvOp,
   causalConvBackward: causalConvBackwardOp,
   convUpdate: convUpdateOp,
+  stateSpaceStep: stateSpaceStepOp,
   stateUpdate: stateUpdateOp,
   mambaBlockStep: mambaBlockStepOp,
   adamwUpdate: adamwUpdateOp,

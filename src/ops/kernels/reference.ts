@@ -27,6 +27,7 @@ import { rotaryReference } from "../rotary/reference.ts";
 import { sampleTokenReference } from "../sample-token/reference.ts";
 import { selectiveScanReference } from "../selective-scan/reference.ts";
 import { softmaxReference } from "../softmax/reference.ts";
+import { stateSpaceStepReference } from "../state-space-step/reference.ts";
 import { stateUpdateReference } from "../state-update/reference.ts";
 import { tridiagonalSolveReference } from "../tridiagonal-solve/reference.ts";
 import { vandermondeReference } from "../vandermonde/reference.ts";
@@ -49,6 +50,7 @@ export const referenceKernels = {
   ...softmaxReference,
   ...selectiveScanReference,
   ...causalConvReference,
+  ...stateSpaceStepReference,
   ...stateUpdateReference,
   ...mambaBlockStepReference,
   ...optimizerUpdateReference,

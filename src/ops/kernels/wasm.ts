@@ -27,6 +27,7 @@ import { rotaryWasm } from "../rotary/wasm.ts";
 import { sampleTokenWasm } from "../sample-token/wasm.ts";
 import { selectiveScanWasm } from "../selective-scan/wasm.ts";
 import { softmaxWasm } from "../softmax/wasm.ts";
+import { stateSpaceStepWasm } from "../state-space-step/wasm.ts";
 import { stateUpdateWasm } from "../state-update/wasm.ts";
 import { tridiagonalSolveWasm } from "../tridiagonal-solve/wasm.ts";
 import { vandermondeWasm } from "../vandermonde/wasm.ts";
@@ -44,6 +45,7 @@ export const wasmKernels = {
   ...layerNormWasm,
   ...selectiveScanWasm,
   ...causalConvWasm,
+  ...stateSpaceStepWasm,
   ...stateUpdateWasm,
   ...mambaBlockStepWasm,
   ...softmaxWasm,

@@ -27,6 +27,7 @@ import { rotaryWebgpu } from "../rotary/webgpu.ts";
 import { sampleTokenWebgpu } from "../sample-token/webgpu.ts";
 import { selectiveScanWebgpu } from "../selective-scan/webgpu.ts";
 import { softmaxWebgpu } from "../softmax/webgpu.ts";
+import { stateSpaceStepWebgpu } from "../state-space-step/webgpu.ts";
 import { stateUpdateWebgpu } from "../state-update/webgpu.ts";
 import { tridiagonalSolveWebgpu } from "../tridiagonal-solve/webgpu.ts";
 import { vandermondeWebgpu } from "../vandermonde/webgpu.ts";
@@ -61,6 +62,7 @@ export const webgpuKernels = cutLarge({
   ...causalConvWebgpu,
   ...attentionWebgpu,
   ...selectiveScanWebgpu,
+  ...stateSpaceStepWebgpu,
   ...stateUpdateWebgpu,
   ...mambaBlockStepWebgpu,
 } as const satisfies Record<OpName, WebgpuKernel | Composed>);
