@@ -34,7 +34,7 @@ export { initialiseMambaMixer, type MambaMixerInitialisation } from "./mamba-mix
 export { Norm, type NormKind, type NormParameters } from "./norm.ts";
 export { initialiseS4, type S4Initialisation, type S4Start } from "./s4/initialise.ts";
 export type { Discretization } from "./s4/kernels.ts";
-export { S4Recurrence } from "./s4/recurrence.ts";
+export { S4Recurrence, type S4StepMode } from "./s4/recurrence.ts";
 export { type S4Config, S4Layer, type S4Options, type S4Parameters } from "./s4/s4-layer.ts";
 export type { S4KernelParameters, S4SystemConfig } from "./s4/system.ts";
 export type { SampleTimes } from "./sample-times.ts";

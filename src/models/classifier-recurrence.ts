@@ -55,7 +55,7 @@ export class ClassifierRecurrence {
 
   /**
    * @param rate - of the steps, as in {@link SequenceClassifier.forward}
-   * @throws ConfigError for mixers that look ahead, S4 of rank above 1, and mixers that do not take a rate
+   * @throws ConfigError for mixers that look ahead, and for mixers that do not take a rate
    */
   static async of(model: SequenceClassifier, rate = 1): Promise<ClassifierRecurrence> {
     const { nLayer, mixer, dModel } = model.config;

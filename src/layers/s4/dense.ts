@@ -98,15 +98,14 @@ export interface LowRankFeature {
   readonly half: number;
 }
 
-/** A-bar of the bilinear transform over whole pairs, [2 half, 2 half, 2]: (1 - dt A / 2)^-1 (1 + dt A / 2), A = diag - P P*. */
-export function bilinear({ A, P, dt, half }: LowRankFeature): Float64Array {
+/** A = diag - P P* over whole pairs, [2 half, 2 half, 2]. */
+export function continuous({ A, P, half }: Omit<LowRankFeature, "dt">): Float64Array {
   const size = 2 * half;
   const whole = (x: Float64Array, row: number, i: number): [number, number] => {
     const at = 2 * (row * half + (i % half));
     return [x[at]!, i < half ? x[at + 1]! : -x[at + 1]!];
   };
-  const below = identity(size);
-  const above = identity(size);
+  const out = new Float64Array(2 * size * size);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j < size; j++) {
       let [re, im] = i === j ? whole(A, 0, i) : [0, 0];
@@ -116,14 +115,19 @@ export function bilinear({ A, P, dt, half }: LowRankFeature): Float64Array {
         re -= a * c + b * d;
         im -= b * c - a * d;
       }
-      const at = 2 * (i * size + j);
-      above[at]! += (dt / 2) * re;
-      above[at + 1]! += (dt / 2) * im;
-      below[at]! -= (dt / 2) * re;
-      below[at + 1]! -= (dt / 2) * im;
+      out.set([re, im], 2 * (i * size + j));
     }
   }
-  return solve(below, above, size, size);
+  return out;
+}
+
+/** A-bar of the bilinear transform over whole pairs, [2 half, 2 half, 2]: (1 - dt A / 2)^-1 (1 + dt A / 2). */
+export function bilinear(feature: LowRankFeature): Float64Array {
+  const size = 2 * feature.half;
+  const A = continuous(feature);
+  const one = identity(size);
+  const plus = (by: number): Float64Array => A.map((x, i) => one[i]! + by * x);
+  return solve(plus(-feature.dt / 2), plus(feature.dt / 2), size, size);
 }
 
 /** Where stepping a row through a length takes longer than raising the matrix to a power. */

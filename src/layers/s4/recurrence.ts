@@ -1,48 +1,42 @@
-import { add, div, mul } from "../../ops/elementwise/index.ts";
-import { concat, reshape } from "../../ops/movement/index.ts";
-import { sum } from "../../ops/reduce/index.ts";
-import { type SteppedStateSpace, stateSpaceStep } from "../../ops/state-space-step/index.ts";
 import { ConfigError } from "../../tensor/errors.ts";
 import { scope } from "../../tensor/scope.ts";
-import { type Tensor, zeros } from "../../tensor/tensor.ts";
-import {
-  type ComplexTensor,
-  complexDiv,
-  complexExp,
-  complexMul,
-  conjugate,
-  joined,
-  plusReal,
-  scaled,
-} from "./complex.ts";
-import { type Discretization, discretizeDiagonal } from "./kernels.ts";
-import { retuned } from "./retune.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { denseSteps, eigenSteps, type HostSystem } from "./matrix-steps.ts";
+import { readDouble, readFeatures, retuned } from "./retune.ts";
 import type { S4Layer } from "./s4-layer.ts";
-import { type S4System, s4System } from "./system.ts";
+import { diagonalSteps, initialState, linearSteps, type S4Steps } from "./steps.ts";
+import { s4System } from "./system.ts";
+
+/**
+ * How the steps of a low-rank layer are taken. With N states a feature: `linear` in order N by Woodbury's formula; `dense` in order N^2,
+ * A-bar as a matrix; `diagonal` in order N in the basis of eigenvectors, where that is well-conditioned.
+ */
+export type S4StepMode = "linear" | "dense" | "diagonal";
 
 /**
  * An S4 or S4D layer step by step: constant time and memory a step, any length. Its outputs are those of the convolution.
  *
  * What steps need is worked out once, from the parameters as they are then. Diagonal: x' = A-bar x + B-bar u. Low rank, in order N:
  *
- *     x' = D (y - P Q* D y / R),  y = E x - P Q* x + 2 B u,  E = 2 / dt + Lambda,  D = 1 / (2 / dt - Lambda),  R = 1 + Q* D P
+ *     x' = D (y - P R^-1 Q* D y),  y = E x - P Q* x + 2 B u,  E = 2 / dt + Lambda,  D = 1 / (2 / dt - Lambda),  R = 1 + Q* D P
  *
  * @see Gu, Goel & Ré 2021 (S4), section 3.1 and appendix C.2
  */
 export class S4Recurrence {
   readonly #layer: S4Layer;
-  readonly #values: Omit<SteppedStateSpace, "D">;
+  readonly #steps: S4Steps;
 
-  private constructor(layer: S4Layer, values: Omit<SteppedStateSpace, "D">) {
+  private constructor(layer: S4Layer, steps: S4Steps) {
     this.#layer = layer;
-    this.#values = values;
+    this.#steps = steps;
   }
 
   /**
    * @param rate - of the steps, as in {@link S4Layer.forward}
-   * @throws ConfigError for layers that look ahead, and for a rank above 1
+   * @param mode - of a low-rank layer; default `linear`. Diagonal layers are always `diagonal`
+   * @throws ConfigError for layers that look ahead; if the mode does not suit the layer
    */
-  static async of(layer: S4Layer, rate = 1): Promise<S4Recurrence> {
+  static async of(layer: S4Layer, rate = 1, mode?: S4StepMode): Promise<S4Recurrence> {
     const { config, parameters } = layer;
     const { kernel } = parameters;
     if (config.bidirectional) {
@@ -51,27 +45,26 @@ export class S4Recurrence {
         {},
       );
     }
-    const isDiagonal = config.structure === "diagonal";
-    if (!isDiagonal && kernel.P?.shape[0] !== 1) {
-      throw new ConfigError(
-        `S4Recurrence: the rank must be 1; got ${kernel.P?.shape[0] ?? 0}; run the layer as a convolution`,
-        {},
-      );
+    if (config.structure === "diagonal") {
+      if (mode && mode !== "diagonal") {
+        throw new ConfigError(`S4Recurrence: mode of a diagonal layer must be diagonal; got ${mode}; leave it out`, {
+          mode,
+        });
+      }
+      const steps = scope(() => diagonalSteps(s4System(kernel, config, rate), config.discretization ?? "zoh"));
+      return new S4Recurrence(layer, steps);
     }
-    const C = isDiagonal ? kernel.C : await retuned(parameters, config, { from: config.kernelLength ?? 0, to: 0 });
-    const values = scope(() => {
-      const system = s4System({ ...kernel, C }, config, rate);
-      const rows = isDiagonal ? diagonalStep(system, config.discretization ?? "zoh") : lowRankStep(system);
-      return { system: stacked(rows), C: stacked(system.C) };
-    });
-    if (!isDiagonal) C.dispose();
-    return new S4Recurrence(layer, values);
+    const C = await retuned(parameters, config, { from: config.kernelLength ?? 0, to: 0 });
+    try {
+      return new S4Recurrence(layer, await lowRankSteps(layer, C, rate, mode ?? "linear"));
+    } finally {
+      C.dispose();
+    }
   }
 
-  /** Zeros [batch dModel half 2]. */
+  /** Zeros: [batch dModel half 2], or in mode `diagonal` of low rank [batch dModel dState 2], in the basis of eigenvectors. */
   initialState(batch: number): Tensor {
-    const { device, dtype, shape } = this.#values.C;
-    return zeros([batch, ...shape.slice(1)], { device, dtype });
+    return initialState(this.#steps, batch);
   }
 
   /**
@@ -82,14 +75,14 @@ export class S4Recurrence {
   step(u: Tensor, state: Tensor): { y: Tensor; state: Tensor } {
     const { D } = this.#layer.parameters;
     return scope(() => {
-      const { y, next } = stateSpaceStep({ ...this.#values, D }, u, state);
-      return { y: this.#layer.output(reshape(y, [u.shape[0]!, -1])), state: next };
+      const { y, next } = this.#steps.step(state, u, D);
+      return { y: this.#layer.output(y), state: next };
     });
   }
 
   /** Frees what was worked out; parameters belong to whoever made them. */
   dispose(): void {
-    for (const value of Object.values(this.#values)) value.dispose();
+    for (const value of this.#steps.kept) value.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -97,27 +90,30 @@ export class S4Recurrence {
   }
 }
 
-/** Complex numbers [dModel half 1] one after the other, [count dModel half 2]. */
-function stacked(rows: readonly ComplexTensor[]): Tensor {
-  const all = rows.map((row) => {
-    const values = joined(row);
-    return reshape(values, [1, ...values.shape]);
-  });
-  return concat(all, 0);
+/** Steps of a low-rank layer; C as it is, not tuned. */
+async function lowRankSteps(layer: S4Layer, C: Tensor, rate: number, mode: S4StepMode): Promise<S4Steps> {
+  const { config, parameters } = layer;
+  if (mode === "linear") return scope(() => linearSteps(s4System({ ...parameters.kernel, C }, config, rate)));
+  const host = await hostSystem(layer, C, rate);
+  return mode === "dense" ? denseSteps(host) : eigenSteps(host);
 }
 
-function diagonalStep(system: S4System, discretization: Discretization): ComplexTensor[] {
-  const { logA, B } = discretizeDiagonal(system, discretization);
-  return [complexExp(logA), B];
-}
-
-/** E, 2 B, D, P and D P / R. */
-function lowRankStep({ A, B, P, dt }: S4System): ComplexTensor[] {
-  const twice = div(2, dt);
-  const one = plusReal(scaled(A, 0), 1);
-  const D = complexDiv(one, plusReal(scaled(A, -1), twice));
-  const low = P[0]!;
-  const through = complexMul(D, low);
-  const R = add(mul(sum(complexMul(conjugate(low), through).re, { axis: -2, keepDims: true }), 2), 1);
-  return [plusReal(A, twice), scaled(B!, 2), D, low, scaled(through, div(1, R))];
+/** A low-rank layer's system in float64; C as it is, not tuned. */
+async function hostSystem({ config, parameters }: S4Layer, C: Tensor, rate: number): Promise<HostSystem> {
+  const { B } = parameters.kernel;
+  if (!B) throw new ConfigError("S4Recurrence: a low-rank system must have B; got none; give it", { key: "B" });
+  const features = (await readFeatures(parameters, config)).map((one) => ({ ...one, dt: one.dt * rate }));
+  const [input, output] = await Promise.all([readDouble(B), readDouble(C)]);
+  const { half } = features[0]!;
+  const [copies, channels] = [B.shape[1]!, C.shape[0]!];
+  return {
+    ...{ features, channels, like: C },
+    B: features.map((_, i) => input.slice(2 * (i % copies) * half, 2 * ((i % copies) + 1) * half)),
+    C: features.map((_, i) =>
+      Float64Array.from({ length: 2 * half * channels }, (__, k) => {
+        const channel = Math.floor(k / (2 * half));
+        return output[2 * (channel * config.dModel + i) * half + (k % (2 * half))]!;
+      }),
+    ),
+  };
 }

@@ -10,12 +10,13 @@ export interface Tuning {
   readonly to: number;
 }
 
-async function readDouble(x: Tensor): Promise<Float64Array> {
+/** A tensor's values in float64. */
+export async function readDouble(x: Tensor): Promise<Float64Array> {
   return (await convertArray(await x.read(), x.dtype, "float64")) as Float64Array;
 }
 
 /** The features of a low-rank system in float64, sharing copies in turn. */
-async function readFeatures({ kernel }: S4Parameters, config: S4Config): Promise<LowRankFeature[]> {
+export async function readFeatures({ kernel }: S4Parameters, config: S4Config): Promise<LowRankFeature[]> {
   const { A_real, A_imag, P, invDt } = kernel;
   if (!P) throw new ConfigError("S4Layer: a low-rank system must have P; got none; give it", { key: "P" });
   const [copies, half] = A_real.shape as [number, number];
