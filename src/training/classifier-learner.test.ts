@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import type { LabelledBatch, LabelledSource } from "../data/index.ts";
 import { evaluateLabelled } from "../generation/index.ts";
+import type { BatchNormParameters } from "../layers/batch-norm.ts";
 import { Dropout } from "../layers/dropout.ts";
 import { Linear } from "../layers/linear.ts";
-import type { ClassifierModel } from "../models/index.ts";
+import { type ClassifierModel, SequenceClassifier } from "../models/index.ts";
 import { openDevice } from "../ops/devices.ts";
 import { mean } from "../ops/reduce/index.ts";
 import { Random } from "../tensor/random.ts";
@@ -93,6 +94,26 @@ describe("a trainer of classifiers", () => {
     expect(seen).toEqual(expected);
     const other = losses(await collect(new Trainer(options({ ...change, seed: 4 }))));
     expect(other).not.toEqual(expected);
+  });
+
+  it("goes on with the running values of batch norm", async () => {
+    const classifier = (): SequenceClassifier => {
+      const sizes = { inputSize: 3, classes: 2, dModel: 4, nLayer: 1, norm: "batch", prenorm: true } as const;
+      const mixer = { kind: "s4", structure: "diagonal", dState: 4 } as const;
+      return SequenceClassifier.create({ ...sizes, mixer }, { device, seed: 2 });
+    };
+    const validation = { data: source(9), every: 2, batches: 1 };
+    const run = (more: object = {}): ClassifierTrainerOptions =>
+      options({ classifier: classifier(), validation, steps: 4, ...more });
+    const expected = losses(await collect(new Trainer(run())));
+    const checkpoints = { store: new MemoryStore(), resume: true };
+    const seen = losses(await collect(new Trainer(run({ checkpoints })), 2));
+    const resumed = run({ checkpoints });
+    seen.push(...losses(await collect(new Trainer(resumed))));
+    expect(seen).toEqual(expected);
+    const { runningMean } = (resumed.classifier as SequenceClassifier).parameters.layers[0]!
+      .norm as BatchNormParameters;
+    expect(Math.max(...((await runningMean.read()) as Float32Array))).not.toBe(0);
   });
 
   it("refuses data with classes that the model has not", () => {
