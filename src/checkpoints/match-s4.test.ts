@@ -28,6 +28,12 @@ const dialects: Readonly<Record<string, Readonly<Record<string, readonly number[
     ...{ "layer.kernel.A_real": [6, 4], "layer.kernel.A_imag": [6, 4], "layer.kernel.inv_dt": [6, 1] },
     ...{ "layer.kernel.l_kernel": [], "output_linear.0.weight": [12, 6], "output_linear.0.bias": [12] },
   },
+  V3: {
+    ...{ "layer.D": [1, 6], "layer.kernel.kernel.C": [1, 6, 4, 2], "layer.kernel.kernel.B": [1, 6, 4, 2] },
+    ...{ "layer.kernel.kernel.P": [1, 6, 4, 2], "layer.kernel.kernel.inv_w_real": [6, 4] },
+    ...{ "layer.kernel.kernel.w_imag": [6, 4], "layer.kernel.kernel.log_dt": [6], "layer.kernel.kernel.L": [] },
+    ...{ "output_linear.0.weight": [12, 6], "output_linear.0.bias": [12] },
+  },
   S4D: {
     ...{ D: [6], "kernel.C": [6, 4, 2], "kernel.log_dt": [6], "kernel.log_A_real": [6, 4], "kernel.A_imag": [6, 4] },
     ...{ "output_linear.0.weight": [12, 6, 1], "output_linear.0.bias": [12] },
@@ -48,6 +54,17 @@ describe("matchS4Classifier", () => {
       mixer: { kind: "s4", dState: 8, structure: "low-rank", kernelLength: 64 },
     });
     expect(tensors.map(({ name }) => name)).toContain("layers.0.mixer.kernel.invDt");
+  });
+
+  it("takes the imaginary parts of s4.py before its fourth version with their sign", async () => {
+    const { config, tensors } = await matchS4Classifier(fileOf("V3"));
+    expect(config.mixer).toEqual({
+      ...{ kind: "s4", dState: 8, structure: "low-rank", kernelLength: 64 },
+      imaginarySign: 1,
+    });
+    const shapes = new Map(tensors.map(({ name, shape }) => [name.replace("layers.0.mixer.kernel.", ""), shape]));
+    expect(shapes.get("invDt")).toEqual([6, 1]);
+    expect(shapes.get("A_imag")).toEqual([6, 4]);
   });
 
   it("gives tensors of s4d.py the axes that they lack", async () => {

@@ -66,13 +66,17 @@ export function isS4Classifier(tensors: ReadonlyMap<string, unknown>): boolean {
 export async function matchS4Classifier(file: Pick<TensorFile, "name" | "tensors">): Promise<MatchedClassifier> {
   const tensors: MatchedTensor[] = [];
   const unknown: string[] = [];
+  // before its fourth version s4.py kept imaginary parts as they are, and not their size
+  let isSigned = false;
   const lengths = new Map<number, number>();
   for (const [given, entry] of file.tensors) {
     const length = lengthPattern.exec(given);
     const name = ownName(given);
     if (length) lengths.set(Number(length[1]), Number((await entry.read())[0]));
-    else if (name) tensors.push({ name, shape: ownShape(name, entry.shape), entry });
-    else unknown.push(given);
+    else if (name) {
+      isSigned ||= given.endsWith("w_imag");
+      tensors.push({ name, shape: ownShape(name, entry.shape), entry });
+    } else unknown.push(given);
   }
   if (unknown.length > 0) {
     throw new CheckpointError(
@@ -80,7 +84,7 @@ export async function matchS4Classifier(file: Pick<TensorFile, "name" | "tensors
       { unknown },
     );
   }
-  const config = configOf(file.name, new Map(tensors.map((one) => [one.name, one])), lengths);
+  const config = configOf(file.name, new Map(tensors.map((one) => [one.name, one])), lengths, isSigned);
   checkShapes(file.name, tensors, config);
   return { config, tensors };
 }
@@ -89,6 +93,7 @@ function configOf(
   where: string,
   tensors: ReadonlyMap<string, MatchedTensor>,
   lengths: ReadonlyMap<number, number>,
+  isSigned: boolean,
 ): SequenceClassifierConfig {
   const find = (name: string): MatchedTensor => {
     const found = tensors.get(name);
@@ -108,7 +113,7 @@ function configOf(
   const isMinimal = !tensors.has("layers.0.mixer.kernel.B");
   const mixer: S4MixerConfig = {
     ...{ kind: "s4", dState: 2 * half, structure: lowRank ? "low-rank" : "diagonal" },
-    ...(isMinimal ? { imaginarySign: 1 } : {}),
+    ...(isMinimal || isSigned ? { imaginarySign: 1 } : {}),
     ...(find("layers.0.mixer.kernel.C").shape[0] === 2 * channels ? { bidirectional: true } : {}),
     ...(lowRank ? { kernelLength: kernelLengthOf(where, lengths, nLayer) } : {}),
   };
