@@ -5,6 +5,7 @@ import { mul } from "../ops/elementwise/index.ts";
 import { concat, slice } from "../ops/movement/index.ts";
 import { sum } from "../ops/reduce/index.ts";
 import type { DeviceName } from "../tensor/device.ts";
+import { flattenParameters } from "../tensor/parameters.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
 import { LsslLayer, MambaMixer, S4Layer } from "./index.ts";
@@ -51,6 +52,30 @@ for (const name of ["reference", ...fastBackends.filter((one) => one === "wasm")
     }
   });
 }
+
+describe("gradients at equally spaced times", () => {
+  for (const name of ["S4D", "LSSL"] as const) {
+    it(`of ${name} are those of the convolution`, async () => {
+      const { options, normal } = await setUp();
+      const [u, weights] = [normal(2, 7, 3), normal(2, 7, 3)];
+      const given =
+        name === "S4D"
+          ? S4Layer.create(diagonal, {}, options)
+          : LsslLayer.create({ dModel: 3, dState: 4 }, {}, options);
+      const timeStamps = [regular(7), regular(7)];
+      const found = [{}, { timeStamps }].map((times) => {
+        const objective = (leaf: typeof given.parameters): Tensor => {
+          const layer = new (given.constructor as typeof S4Layer)(given.config as S4Config, leaf as never);
+          return sum(mul(layer.forward(u, times), weights));
+        };
+        return new Map(flattenParameters(valueAndGrad(objective, given.parameters).gradients));
+      });
+      for (const [key, gradient] of found[0]!) {
+        expect(maxError(await found[1]!.get(key)!.read(), await gradient.read()), key).toBeLessThan(1e-9);
+      }
+    });
+  }
+});
 
 describe("S4Layer at given times", () => {
   it("refuses times that go back, and layers that cannot be scanned", async () => {
