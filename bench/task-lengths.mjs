@@ -1,7 +1,8 @@
 // Accuracy of trained models on a synthetic task by length of the rows, as a table, JSON and a picture.
 //   node bench/task-lengths.mjs CONFIG --model "Mamba, seed 1=runs/heads-1/model" ... [--lengths 64,256,1024] [--samples 256]
-//     [--title TEXT] [--svg docs/induction-heads.svg] [--out bench/results/induction-heads.json]
-// A model's own lengths may follow its folder, as in NAME=FOLDER@64,256. Rows are those of validation, which training has not seen.
+//     [--tokens 67108864] [--device webgpu] [--title TEXT] [--svg docs/induction-heads.svg] [--out bench/results/induction-heads.json]
+// A model's own lengths may follow its folder, as in NAME=FOLDER@64,256. Rows are those of validation, which training has not seen;
+// of lengths where `--samples` rows hold more than `--tokens` tokens there are fewer.
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -15,6 +16,8 @@ const { values: options, positionals } = parseArgs({
     model: { type: "string", multiple: true, default: [] },
     lengths: { type: "string", default: "64,256,1024,4096,16384,65536,131072" },
     samples: { type: "string", default: "256" },
+    tokens: { type: "string", default: "Infinity" },
+    device: { type: "string", default: "wasm" },
     threads: { type: "string", default: "2" },
     title: { type: "string", default: "accuracy by length" },
     svg: { type: "string" },
@@ -22,17 +25,28 @@ const { values: options, positionals } = parseArgs({
   },
 });
 const command = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-const report = { ...machine(), config: positionals[0], samples: Number(options.samples), models: [] };
+const report = { ...machine(), device: options.device, config: positionals[0], models: [] };
+if (options.device === "webgpu") {
+  report.card = JSON.parse(execFileSync(process.execPath, [command, "doctor", "--json"])).webgpu.description;
+}
+
+function measured(folder, length) {
+  const samples = Math.max(1, Math.min(Number(options.samples), Math.floor(Number(options.tokens) / Number(length))));
+  const sizes = ["--lengths", length, "--samples", String(samples)];
+  const where = ["--device", options.device, "--threads", options.threads];
+  const text = execFileSync(process.execPath, [
+    ...["--experimental-wasm-relaxed-simd", command, "eval", folder],
+    ...["--config", positionals[0], ...sizes, ...where, "--json"],
+  ]);
+  return JSON.parse(text).rows[0];
+}
+
 for (const given of options.model) {
   const [, name, folder, lengths = options.lengths] = /^(.*)=([^=@]*)(?:@(.*))?$/.exec(given);
-  const flags = ["--lengths", lengths, "--samples", options.samples, "--threads", options.threads, "--json"];
-  const text = execFileSync(process.execPath, [command, "eval", folder, "--config", positionals[0], ...flags]);
-  const rows = JSON.parse(text).rows.map(({ length, samples, loss, accuracy }) => ({
-    length,
-    samples,
-    loss,
-    accuracy,
-  }));
+  const rows = lengths.split(",").map((length) => {
+    const { samples, loss, accuracy } = measured(folder, length);
+    return { length: Number(length), samples, loss, accuracy };
+  });
   report.models.push({ name, rows });
   console.log(
     `${name}: ${rows.map(({ length, accuracy }) => `${length} ${(100 * accuracy).toFixed(1)} %`).join(", ")}`,
