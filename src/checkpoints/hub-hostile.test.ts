@@ -24,7 +24,8 @@ function list(answer: unknown): void {
 }
 
 async function expectRefusal(message: RegExp): Promise<void> {
-  const error = await session.pull(ID).catch((caught: unknown) => caught);
+  // a machine with other work is not a hub that has gone silent
+  const error = await session.pull(ID, { stallTimeoutMs: 10_000 }).catch((caught: unknown) => caught);
   expect(error).toBeInstanceOf(HubError);
   expect((error as HubError).message).toMatch(message);
   expect((await session.cacheEntries()).filter((entry) => /snapshots|refs|blobs/.test(entry))).toEqual([]);
