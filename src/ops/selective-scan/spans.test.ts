@@ -183,7 +183,9 @@ describe.runIf(fastBackends.includes("webgpu"))("selectiveScan on webgpu with su
     ],
     ["segments", 32, { batch: 1, length: 150, channels: 20, state: 3, groups: 1, segments: 2, segment }],
   ];
-  it.each(cases)(
+  // SwiftShader takes ten seconds to compile one; cards run them all
+  const chosen = process.env["MAMBA_TEST_GPU"] === "system" ? cases : cases.slice(1, 4);
+  it.each(chosen)(
     "has the outputs and gradients of float64: %s, subgroups of %i",
     async (_, size, setting, bindingBytes) => {
       const expected = await evaluate(await sharedDevice("reference"), setting);
